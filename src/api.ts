@@ -1,0 +1,117 @@
+/**
+ * The library surface: everything the page, the benchmark and other programs do with Foray goes through a `Searcher`.
+ * The contracts stand here; `createSearcher` in `searcher.ts` joins the workers, the engine and the agent behind them.
+ */
+import type { AgentEvent, Plan } from './agent/events.ts';
+import type { Retriever } from './corpus/retriever.ts';
+import type { DeviceVerdict } from './engine/device.ts';
+import type { LlmInfo } from './engine/llm.ts';
+import type { EmbedderInfo } from './engine/embedder.ts';
+import type { ModelStatus } from './engine/models.ts';
+import type { OnProgress, Progress } from './progress.ts';
+import type { AppError } from './errors.ts';
+
+export interface Searcher {
+  readonly device: Promise<DeviceVerdict>;
+  /** Hybrid search over the whole library: lexical at once, dense as soon as an embedder is ready. */
+  readonly retriever: Retriever;
+  readonly library: Library;
+  readonly models: Models;
+  /**
+   * Starts a run; events come from `Run.events`. One run at a time: a second call rejects with `run/busy` through its events.
+   * Without a loaded language model the run is extractive (method `extractive`).
+   */
+  ask(question: string, options?: AskOptions): Run;
+  /** Stops every worker. The searcher cannot be used afterwards. */
+  dispose(): Promise<void>;
+}
+
+export interface AskOptions {
+  /** A method of the registry; default `foray`, or `extractive` without a model. */
+  readonly method?: string;
+  readonly seed?: number;
+  /** Hold the proposed plan for this long (ms) so that it can be edited; default 0. `Infinity` waits for `approvePlan`. */
+  readonly planPauseMs?: number;
+  readonly corpora?: readonly string[];
+}
+
+export interface Run {
+  readonly id: string;
+  /** May be iterated once. Ends with `runFinished` or `runFailed`; never throws. */
+  readonly events: AsyncIterable<AgentEvent>;
+  /** Ends the run soon; what was found is kept. Safe to call at any time, also twice. */
+  stop(): void;
+  /** Replaces the plan while it is held; throws `run/plan-invalid`. */
+  editPlan(plan: Plan): void;
+  approvePlan(): void;
+}
+
+export interface CorpusStatus {
+  readonly id: string;
+  readonly kind: 'shard' | 'own';
+  readonly name: string;
+  readonly language: string;
+  readonly licence: string;
+  readonly attribution: string;
+  /** `complete` is searchable; `partial` is resumable and not searched. */
+  readonly state: 'complete' | 'partial' | 'importing' | 'failed';
+  readonly documents: number;
+  readonly passages: number;
+  /** Passages that have vectors. */
+  readonly embedded: number;
+  readonly bytes: number;
+  readonly embedder: string | null;
+  readonly sourceUrl: string;
+  readonly progress: Progress | null;
+  readonly error: AppError | null;
+}
+
+export interface DocumentStatus {
+  readonly id: string;
+  readonly name: string;
+  readonly type: 'text' | 'markdown' | 'html' | 'pdf';
+  readonly bytes: number;
+  readonly pages: number | null;
+  readonly passages: number;
+  readonly embedded: number;
+}
+
+export interface StorageStatus {
+  /** The browser's estimate; not a promise. */
+  readonly usedBytes: number | null;
+  readonly quotaBytes: number | null;
+  readonly persisted: boolean;
+  /** False: the browser allows no storage (private window); the library lives until the page is closed. */
+  readonly available: boolean;
+}
+
+export interface Library {
+  /** Called at once and after every change, also those of other tabs. Returns the way to stop. */
+  watch(listener: (corpora: readonly CorpusStatus[], documents: readonly DocumentStatus[]) => void): () => void;
+  corpora(): Promise<readonly CorpusStatus[]>;
+  /** `url`: address of the folder that holds `manifest.json`. Resumes a partial import. Abort pauses it; finished parts stay. */
+  importShard(url: string, signal: AbortSignal, onProgress: OnProgress): Promise<void>;
+  deleteCorpus(id: string): Promise<void>;
+  /** Searchable lexically when it resolves; vectors follow in the background. One bad file does not stop the others: its error is returned with its name. */
+  addDocuments(files: readonly File[], signal: AbortSignal, onProgress: OnProgress): Promise<readonly { readonly name: string; readonly error: AppError | null }[]>;
+  documents(): Promise<readonly DocumentStatus[]>;
+  deleteDocument(id: string): Promise<void>;
+  storage(): Promise<StorageStatus>;
+  /** Asks the browser to keep the library; true if it agreed. */
+  persist(): Promise<boolean>;
+}
+
+export interface Models {
+  /** Called at once and after every change. */
+  watch(listener: (rows: readonly ModelStatus[]) => void): () => void;
+  rows(): readonly ModelStatus[];
+  /** Downloads what is missing and loads it. Resolves when ready; abort pauses the download and keeps what was fetched. */
+  use(id: string, signal: AbortSignal): Promise<void>;
+  /** The person's own OpenAI-compatible server, for example `http://127.0.0.1:11434/v1`. */
+  useEndpoint(url: string, model: string, signal: AbortSignal): Promise<void>;
+  unload(role: 'llm' | 'embedder'): Promise<void>;
+  /** Removes the stored files. */
+  remove(id: string): Promise<void>;
+  readonly llm: LlmInfo | null;
+  readonly embedder: EmbedderInfo | null;
+}

@@ -1,0 +1,74 @@
+/**
+ * What the agent, the page and the lab know of a corpus: passages, hits and the `Retriever` contract. Types only.
+ */
+
+/** A passage as stored and shown. All text is data: it is never markup and never an instruction. */
+export interface Passage {
+  /** Unique in the library: `<corpus>/<docId>` or `<corpus>/<docId>#<n>` (n from 1) where a document has several passages. */
+  readonly id: string;
+  /** Shard id, or `own` for the person's own documents. */
+  readonly corpus: string;
+  /** The document's id inside its corpus (the `id` of the input row, the page title of a dump). */
+  readonly docId: string;
+  readonly title: string;
+  /** Section heading, '' for the lead. */
+  readonly section: string;
+  readonly text: string;
+  /** End offsets (UTF-16, exclusive) of the sentences of `text`; the last equals `text.length`. */
+  readonly sentenceEnds: readonly number[];
+  /** Page number (from 1) in a paged document, else null. */
+  readonly page: number | null;
+}
+
+/** Half-open range of UTF-16 offsets. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+export type HitPath =
+  | { readonly kind: 'lexical'; readonly rank: number; readonly score: number }
+  | { readonly kind: 'dense'; readonly rank: number; readonly score: number }
+  | { readonly kind: 'title' }
+  /** Reached along a link from another hit. */
+  | { readonly kind: 'link'; readonly from: string; readonly fromTitle: string; readonly direction: 'out' | 'in' };
+
+export interface Hit {
+  readonly passage: Passage;
+  /** Fused score; comparable within one result only. */
+  readonly score: number;
+  /** From 1. */
+  readonly rank: number;
+  /** How the passage was found; at least one. */
+  readonly paths: readonly HitPath[];
+  /** Query terms in `passage.text`, in order, not overlapping. */
+  readonly highlights: readonly Span[];
+  /** Index of the sentence that fits the query best. */
+  readonly bestSentence: number;
+}
+
+export interface SearchRequest {
+  readonly text: string;
+  readonly k: number;
+  /** Follow links between passages from the best hits. Default true. */
+  readonly links?: boolean;
+  /** Search by meaning as well, where an embedder is loaded. Default true. */
+  readonly dense?: boolean;
+  /** Search only these corpora; default all that are complete. */
+  readonly corpora?: readonly string[];
+}
+
+export interface SearchResult {
+  readonly hits: readonly Hit[];
+  /** Number of passages that were searched. */
+  readonly searched: number;
+  readonly usedDense: boolean;
+  readonly ms: number;
+}
+
+/** Rejects with `AppError` or `AbortError`. An empty or unmatchable query gives no hits, not an error. */
+export interface Retriever {
+  search(request: SearchRequest, signal: AbortSignal): Promise<SearchResult>;
+  /** null if the passage is gone (its shard or document was deleted). */
+  passage(id: string): Promise<Passage | null>;
+}
