@@ -1,0 +1,65 @@
+/** The plainest comparisons (METHODS §5.1, §5.2) and the mode without any model. */
+import type { AnswerSentence } from '../events.ts';
+import { evidenceOf, isUnknown, occursIn, packSentences, sentencesOf, shortAnswer } from '../evidence.ts';
+import { CitationList, type Method } from '../harness.ts';
+import { answerSchema, directMessages, ragMessages, ragSchema } from '../prompts.ts';
+import { notFound } from './read.ts';
+
+/** One search, five whole passages, one call. */
+export const rag: Method = {
+  id: 'rag',
+  label: 'Single-round RAG',
+  description: 'One search with the question, five passages, one reading.',
+  needsLlm: true,
+  run: async (tools) => {
+    const { hits } = await tools.search(0, tools.question);
+    const passages = hits.slice(0, 5).map((hit) => hit.passage);
+    tools.emit({ kind: 'answerStarted' });
+    if (passages.length === 0) return { answer: notFound, stop: 'not-found' };
+    const decoded = await tools.json('answer', null, ragSchema, ragMessages(tools.question, passages), 80);
+    const short = decoded.ok ? shortAnswer(decoded.value.answer) : '';
+    if (!decoded.ok || isUnknown(short)) return { answer: notFound, stop: 'not-found' };
+    tools.emit({ kind: 'answerDelta', text: short });
+    const list = new CitationList();
+    const passage = passages[decoded.value.passage - 1];
+    const sentences = passage === undefined ? [] : sentencesOf(passage);
+    const carrier = sentences.find((sentence) => occursIn(short, sentence.text));
+    const cited = carrier ?? sentences[0];
+    const cites = passage === undefined || cited === undefined ? [] : [list.cite(evidenceOf({ n: 1, passage, ...cited }, 0))];
+    return { answer: list.answer(short, [{ text: short, cites, supported: carrier !== undefined }], 'cited'), stop: 'answered' };
+  },
+};
+
+/** No search at all: what the model remembers. Labelled closed-book and cited by nothing. */
+export const direct: Method = {
+  id: 'direct',
+  label: 'Closed book',
+  description: 'The model alone, without searching. Nothing can be verified.',
+  needsLlm: true,
+  run: async (tools) => {
+    tools.emit({ kind: 'answerStarted' });
+    const decoded = await tools.json('answer', null, answerSchema, directMessages(tools.question), 64);
+    const short = decoded.ok ? shortAnswer(decoded.value.answer) : '';
+    if (isUnknown(short)) return { answer: notFound, stop: 'not-found' };
+    tools.emit({ kind: 'answerDelta', text: short });
+    return { answer: { short, sentences: [{ text: short, cites: [], supported: false }], citations: [], mode: 'closed-book' }, stop: 'answered' };
+  },
+};
+
+/** Without any model: the best sentences of a hybrid search, word for word. Never an answer of its own making. */
+export const extractive: Method = {
+  id: 'extractive',
+  label: 'Best sentences',
+  description: 'Searches and shows the sentences that fit best, copied from the passages. No language model.',
+  needsLlm: false,
+  run: async (tools) => {
+    const { hits } = await tools.search(0, tools.question);
+    tools.emit({ kind: 'answerStarted' });
+    const packed = packSentences(hits.slice(0, 8), tools.question, 200, 2).sentences.slice(0, 5);
+    if (packed.length === 0) return { answer: notFound, stop: 'not-found' };
+    const list = new CitationList();
+    const sentences = packed.map((sentence): AnswerSentence => ({ text: sentence.text, cites: [list.cite(evidenceOf(sentence, 0))], supported: true }));
+    tools.emit({ kind: 'evidenceRecorded', node: 0, evidence: packed.map((sentence) => evidenceOf(sentence, 0)) });
+    return { answer: list.answer('', sentences, 'extractive'), stop: 'answered' };
+  },
+};

@@ -1,0 +1,236 @@
+/**
+ * The default: route → plan → execute each sub-question over several rounds of retrieval → record verbatim evidence → answer.
+ * APEX-Searcher's loop (METHODS §2.3) and ExSearch's record step (§3.3) with the guard rails that small models need (§8.3): always search (§4.24), grammar
+ * everywhere, sentence packing, typed answers checked in code, deeper retrieval on failure (§4.12), and never worse than one search over the whole question.
+ */
+import type { NodeStatus, Plan, PlanNode, StopReason } from '../events.ts';
+import { answerTypeOf, entitiesOf, faultsOf, fixSteps, inventedEntities, looksOneHop, planFromSteps, readyNodes, singleStep, substitute, wordsOf } from '../plan.ts';
+import { isUnknown, shortAnswer } from '../evidence.ts';
+import { decide } from '../compare.ts';
+import { BudgetSpent, type Method, type Outcome, type Tools } from '../harness.ts';
+import { answerSchema, answerTurn, jsonStringStream, planRepairTurn, planSchema, planTurn, prefix, querySchema, queryTurn, type Fact } from '../prompts.ts';
+import type { Message } from '../../engine/llm.ts';
+import { answerFromFacts, notFound, Reader, type ReadFact } from './read.ts';
+
+interface NodeResult extends ReadFact {
+  readonly question: string;
+  readonly status: NodeStatus;
+}
+
+export const foray: Method = {
+  id: 'foray',
+  label: 'Foray',
+  description: 'Plans sub-questions, searches for each in several rounds, records verbatim quotes, then answers.',
+  needsLlm: true,
+  run: async (tools) => {
+    const plan = await proposePlan(tools);
+    const { results, limited } = await executePlan(tools, plan);
+    return compose(tools, plan, results, limited);
+  },
+};
+
+/** METHODS §8.3: router, then the repair ladder parse → fix → one re-ask → single step. */
+export async function proposePlan(tools: Tools): Promise<Plan> {
+  const { question } = tools;
+  let plan = looksOneHop(question) ? singleStep(question, 'router') : await planByModel(tools);
+  tools.emit({ kind: 'planProposed', plan });
+  if (tools.deps.holdPlan !== undefined) {
+    const held = await tools.deps.holdPlan(plan, tools.signal);
+    if (held !== plan) {
+      plan = held;
+      tools.emit({ kind: 'planEdited', plan });
+    }
+  }
+  return plan;
+}
+
+async function planByModel(tools: Tools): Promise<Plan> {
+  const { question } = tools;
+  const messages: Message[] = [...prefix, planTurn(question)];
+  for (const rung of ['llm', 'llm-repaired'] as const) {
+    const decoded = await tools.json(rung === 'llm' ? 'plan' : 'plan-repair', null, planSchema, messages, 200);
+    let reason = decoded.ok ? '' : decoded.reason;
+    if (decoded.ok) {
+      const asWritten = planFromSteps(decoded.value.steps, question, rung);
+      const fixed = fixSteps(decoded.value.steps, question);
+      const faults = faultsOf(asWritten, question);
+      const plan = faults.length === 0 ? asWritten : planFromSteps(fixed, question, rung === 'llm' ? 'llm-fixed' : 'llm-repaired');
+      const problem = faultsOf(plan, question)[0] ?? misfit(plan, question);
+      if (problem === null || problem === undefined) return plan;
+      reason = problem;
+    }
+    if (rung === 'llm') messages.push({ role: 'assistant', content: decoded.result.text.slice(0, 600) }, planRepairTurn(reason));
+    else tools.emit({ kind: 'notice', code: 'plan-fallback', text: `No usable plan came about (${reason}); the question is searched as a whole.` });
+  }
+  return singleStep(question, 'single-step');
+}
+
+/** What a well-formed plan can still get wrong: inventing names, or losing all of the question's. */
+function misfit(plan: Plan, question: string): string | null {
+  for (const node of plan.nodes) {
+    const [invented] = inventedEntities(node.q, question);
+    if (invented !== undefined) return `step ${node.id} names "${invented}", which is not in the question`;
+  }
+  const names = entitiesOf(question);
+  const covered = new Set(plan.nodes.flatMap((node) => wordsOf(node.q)));
+  if (names.length > 0 && !names.some((name) => wordsOf(name).every((word) => covered.has(word)))) return 'no step names what the question is about';
+  return null;
+}
+
+/** Executes nodes in dependency order; as many side by side as the engine has slots. */
+async function executePlan(tools: Tools, plan: Plan): Promise<{ results: Map<number, NodeResult>; limited: boolean }> {
+  const status = new Map<number, NodeStatus>();
+  const answers = new Map<number, string>();
+  const results = new Map<number, NodeResult>();
+  const running = new Map<number, Promise<void>>();
+  const slots = Math.max(1, tools.llm.info.parallelSlots);
+  let limited = false;
+
+  const start = (node: PlanNode): void => {
+    status.set(node.id, 'running');
+    running.set(
+      node.id,
+      (async () => {
+        try {
+          const result = await executeNode(tools, node, plan, answers);
+          status.set(node.id, result.status);
+          results.set(node.id, result);
+          if (result.answer !== '') answers.set(node.id, result.answer);
+        } finally {
+          running.delete(node.id);
+        }
+      })(),
+    );
+  };
+
+  try {
+    for (;;) {
+      for (const node of limited ? [] : readyNodes(plan, status)) if (running.size < slots) start(node);
+      if (running.size === 0) break;
+      await Promise.race(running.values());
+    }
+  } catch (error) {
+    await Promise.allSettled(running.values());
+    if (!(error instanceof BudgetSpent)) throw error;
+    limited = true;
+  }
+  return { results, limited };
+}
+
+async function executeNode(tools: Tools, node: PlanNode, plan: Plan, answers: ReadonlyMap<number, string>): Promise<NodeResult> {
+  const { text: question, degraded } = substitute(node, plan, answers);
+  tools.emit({ kind: 'nodeStarted', node: node.id, question });
+  const type = answerTypeOf(question) === 'other' ? node.answerType : answerTypeOf(question);
+  const reader = new Reader(tools, node.id, question, type);
+  const offered = new Set<string>();
+  const queries: string[] = [];
+  let deepest: Awaited<ReturnType<Tools['search']>>['hits'] = [];
+  let withoutNew = 0;
+  let stop: StopReason = 'not-found';
+
+  for (const [round, depth] of tools.settings.depths.entries()) {
+    const query = round === 0 ? question : await writeQuery(tools, reader, node.id, question, queries);
+    queries.push(query);
+    const { hits, fresh, repeated } = await tools.search(node.id, query);
+    if (repeated && round > 1) {
+      stop = 'repetition';
+      break;
+    }
+    if (!repeated) deepest = hits;
+    // A repeated query is not run again; the passages below those that were shown are read instead.
+    const shown = deepest.slice(0, depth).filter((hit) => !offered.has(hit.passage.id));
+    withoutNew = fresh.length === 0 && shown.length === 0 ? withoutNew + 1 : 0;
+    if (withoutNew >= 2) {
+      stop = 'no-new-passages';
+      break;
+    }
+    for (const hit of shown) offered.add(hit.passage.id);
+    const fact = await reader.read(shown, round === 0 ? question : `${question} ${query}`);
+    if (fact !== null) {
+      const status: NodeStatus = degraded ? 'degraded' : 'answered';
+      tools.emit({ kind: 'nodeFinished', node: node.id, status, answer: fact.answer, stop: 'answered' });
+      return { ...fact, question, status };
+    }
+  }
+  tools.emit({ kind: 'nodeFinished', node: node.id, status: 'failed', answer: '', stop });
+  return { question, answer: '', evidence: [], status: 'failed' };
+}
+
+/** Rewrites only when reading failed (OPERA, METHODS §4.12). A useless rewrite falls back to the names of the question. */
+async function writeQuery(tools: Tools, reader: Reader, node: number, question: string, tried: readonly string[]): Promise<string> {
+  const turn = queryTurn(question, tried);
+  const decoded = await tools.json('query', node, querySchema, [...reader.messages, turn], 48);
+  const query = decoded.ok ? decoded.value.query.trim() : '';
+  if (query !== '' && !isUnknown(query)) {
+    reader.append(turn, { role: 'assistant', content: JSON.stringify({ query }) });
+    return query;
+  }
+  return entitiesOf(question).join(' ') || question;
+}
+
+async function compose(tools: Tools, plan: Plan, results: ReadonlyMap<number, NodeResult>, limited: boolean): Promise<Outcome> {
+  const { question } = tools;
+  const facts = plan.nodes.flatMap((node) => results.get(node.id) ?? []);
+  const found = facts.filter((fact) => fact.answer !== '');
+  const finals = plan.final.deps.map((id) => results.get(id));
+  const complete = finals.every((result) => result !== undefined && result.answer !== '');
+  const stop: StopReason = limited ? 'budget' : 'answered';
+  tools.emit({ kind: 'answerStarted' });
+
+  const finish = (short: string, from: readonly NodeResult[], reason: StopReason): Outcome => {
+    const answer = answerFromFacts(short, from);
+    tools.emit({ kind: 'answerDelta', text: answer.sentences.map((sentence) => `\n${sentence.text} ${sentence.cites.map((n) => `[${n}]`).join('')}`).join('') });
+    return { answer, stop: reason };
+  };
+
+  if (complete) {
+    const [only] = finals;
+    if (plan.final.op === 'answer' && finals.length === 1 && only !== undefined) {
+      tools.emit({ kind: 'answerDelta', text: only.answer });
+      return finish(only.answer, found, stop);
+    }
+    const decided = decide(question, finals.flatMap((result) => (result === undefined ? [] : [{ question: result.question, answer: result.answer }])));
+    if (decided !== null) {
+      tools.emit({ kind: 'answerDelta', text: decided });
+      return finish(decided, found, stop);
+    }
+    if (!limited) {
+      const short = await composeByModel(tools, question, found);
+      if (short !== '') return finish(short, found, stop);
+    }
+  }
+
+  // Never worse than one search (METHODS §8.3): what the plan did not find is looked for with the whole question.
+  if (!limited && plan.nodes.length > 1) {
+    try {
+      const whole = await readWhole(tools);
+      if (whole !== null) {
+        tools.emit({ kind: 'answerDelta', text: whole.answer });
+        return finish(whole.answer, [...found, { ...whole, question, status: 'degraded' }], 'answered');
+      }
+    } catch (error) {
+      if (!(error instanceof BudgetSpent)) throw error;
+      limited = true;
+    }
+  }
+  const partial = answerFromFacts('', found);
+  return { answer: found.length === 0 ? notFound : partial, stop: limited ? 'budget' : 'not-found' };
+}
+
+async function composeByModel(tools: Tools, question: string, found: readonly NodeResult[]): Promise<string> {
+  const facts = found.map((fact): Fact => ({ question: fact.question, answer: fact.answer, quotes: fact.evidence.map((item) => item.quote) }));
+  const value = jsonStringStream('answer');
+  const decoded = await tools.json('answer', null, answerSchema, [...prefix, answerTurn(question, facts)], 64, (delta) => {
+    const text = value(delta);
+    if (text !== '') tools.emit({ kind: 'answerDelta', text });
+  });
+  if (!decoded.ok || isUnknown(decoded.value.answer)) return '';
+  return shortAnswer(decoded.value.answer);
+}
+
+async function readWhole(tools: Tools): Promise<ReadFact | null> {
+  const { question } = tools;
+  const { hits } = await tools.search(0, question);
+  const depth = tools.settings.depths[1] ?? 10;
+  return new Reader(tools, 0, question, answerTypeOf(question), Math.round(tools.settings.evidenceTokens * 1.5)).read(hits.slice(0, depth));
+}

@@ -1,0 +1,99 @@
+/**
+ * Steps that several methods share: reading numbered sentences for one fact with verbatim evidence (METHODS §3.3, §8.3), and putting a cited answer together.
+ */
+import type { Hit } from '../../corpus/retriever.ts';
+import type { Message } from '../../engine/llm.ts';
+import type { Answer, AnswerSentence, AnswerType, Evidence } from '../events.ts';
+import { evidenceOf, fitsType, isSupported, isUnknown, occursIn, packSentences, shortAnswer, type PackedSentence } from '../evidence.ts';
+import { CitationList, type Tools } from '../harness.ts';
+import { prefix, readMoreTurn, readSchema, readTurn } from '../prompts.ts';
+
+export interface ReadFact {
+  readonly answer: string;
+  readonly evidence: readonly Evidence[];
+}
+
+/** A conversation about one sub-question. Every reading appends to it, so the engine's prefix cache holds all that was read before. */
+export class Reader {
+  readonly #messages: Message[] = [...prefix];
+  readonly #offered: PackedSentence[] = [];
+  #rounds = 0;
+
+  constructor(
+    private readonly tools: Tools,
+    private readonly node: number,
+    private readonly question: string,
+    private readonly type: AnswerType,
+    private readonly evidenceTokens = tools.settings.evidenceTokens,
+  ) {}
+
+  get messages(): readonly Message[] {
+    return this.#messages;
+  }
+
+  append(...messages: readonly Message[]): void {
+    this.#messages.push(...messages);
+  }
+
+  /**
+   * Offers the best sentences of the hits and asks for the one that states the answer. null: none does, or what was given does not stand up:
+   * the answer must occur in a sentence that was offered and have the form the question asks for.
+   */
+  async read(hits: readonly Hit[], packingQuery = this.question): Promise<ReadFact | null> {
+    const packing = packSentences(hits, packingQuery, this.evidenceTokens, 3, this.#offered.length + 1);
+    if (packing.suspicious > 0) {
+      this.tools.emit({ kind: 'notice', code: 'injection-ignored', text: `${packing.suspicious} sentence(s) that read as orders to the model were left out.` });
+    }
+    if (packing.sentences.length === 0) return null;
+    this.#offered.push(...packing.sentences);
+    this.#messages.push(this.#rounds++ === 0 ? readTurn(this.question, packing.sentences) : readMoreTurn(this.question, packing.sentences));
+    const last = this.#offered.length;
+    const decoded = await this.tools.json('read', this.node, readSchema(1, last), this.#messages, 80);
+    this.#messages.push({ role: 'assistant', content: decoded.ok ? JSON.stringify(decoded.value) : '{"sentence":0,"answer":""}' });
+    if (!decoded.ok) return null;
+    return this.#accept(decoded.value.sentence, decoded.value.answer);
+  }
+
+  #accept(number: number, raw: string): ReadFact | null {
+    const answer = shortAnswer(raw);
+    if (isUnknown(answer)) return null;
+    const reject = (reason: 'not-verbatim' | 'answer-not-in-quote' | 'unknown-passage' | 'wrong-type', quote: string): null => {
+      this.tools.emit({ kind: 'evidenceRejected', node: this.node, quote, reason });
+      return null;
+    };
+    if (!fitsType(answer, this.type)) return reject('wrong-type', answer);
+    const cited = this.#offered.find((sentence) => sentence.n === number);
+    if (this.type === 'yes-no') return cited === undefined ? reject('unknown-passage', answer) : this.#record(answer, cited);
+    // The number may be off by a line; the fact counts if a sentence that was offered carries it, the cited one first.
+    const carrier =
+      cited !== undefined && occursIn(answer, cited.text) ? cited : this.#offered.find((sentence) => occursIn(answer, sentence.text)) ?? (cited !== undefined && occursIn(answer, cited.passage.title) ? cited : undefined);
+    if (carrier === undefined) return reject('answer-not-in-quote', answer);
+    return this.#record(answer, carrier);
+  }
+
+  #record(answer: string, sentence: PackedSentence): ReadFact {
+    const evidence = [evidenceOf(sentence, this.node)];
+    this.tools.emit({ kind: 'evidenceRecorded', node: this.node, evidence });
+    return { answer, evidence };
+  }
+}
+
+/** The answer with one sentence per fact, each carried by its own quotes: nothing is said that no quote says. */
+export function answerFromFacts(short: string, facts: readonly { question: string; answer: string; evidence: readonly Evidence[] }[]): Answer {
+  const list = new CitationList();
+  const sentences = facts
+    .filter((fact) => fact.evidence.length > 0)
+    .map((fact): AnswerSentence => ({
+      text: statementOf(fact.question, fact.answer),
+      cites: fact.evidence.map((item) => list.cite(item)),
+      // A recorded answer stands in its quote; yes and no stand in none, so there the quote must at least speak of what was asked.
+      supported: !/^(?:yes|no)$/i.test(fact.answer) || isSupported(fact.question, fact.evidence),
+    }));
+  return list.answer(short, sentences, short === '' ? 'not-found' : 'cited');
+}
+
+function statementOf(question: string, answer: string): string {
+  return `${question.replace(/\s*\?*\s*$/, '?')} ${answer.charAt(0).toUpperCase()}${answer.slice(1)}.`;
+}
+
+export const notFound: Answer = { short: '', sentences: [], citations: [], mode: 'not-found' };
