@@ -30,6 +30,7 @@ const catalogue = {
   'shard/checksum': ['The shard part {part} is damaged (its checksum differs). Import again: only this part is fetched anew.', true],
   'shard/truncated': ['The shard part {part} is shorter than announced ({got} of {expected} bytes). Import again to fetch the rest.', true],
   'shard/part-missing': ['The shard part {part} could not be found (status {status}). Nothing of it was kept; tell whoever publishes the shard.', false],
+  'shard/part-invalid': ['The shard part {part} is not valid: {reason}. Nothing of it is used; tell whoever publishes the shard.', false],
   'shard/dimensions': ['The vectors in {part} have {got} dimensions, the manifest announces {expected}. The shard was not imported.', false],
   'shard/not-found': ['The library holds no shard named {id}.', false],
   'shard/paused': ['The import of {name} is paused. Resume it to go on where it stopped.', true],
@@ -50,6 +51,7 @@ const catalogue = {
   'document/not-found': ['The library holds no document {id}.', false],
   'question/empty': ['Type a question first.', false],
   'run/busy': ['A question is being answered already. Stop it first.', true],
+  'run/unknown-method': ['There is no method named {method}.', false],
   'run/plan-invalid': ['The plan is not valid: {reason}.', false],
 } as const satisfies Record<string, readonly [string, boolean]>;
 

@@ -1,0 +1,284 @@
+/**
+ * Hybrid search over opened sources: words and meaning joined by reciprocal rank fusion, documents named in the question, then a spread along links.
+ * Pure but for the callback that fetches passage texts. Every hit says by which paths it came.
+ */
+import { abortError } from '../errors.ts';
+import { encodeTitles, openTitles, type LinkGraph, type TitleTable } from './links.ts';
+import { lexicalDefaults, openLexicalSegment, queryTerms, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
+import { highlight, type PassageRow } from './passages.ts';
+import type { Hit, HitPath, Passage, SearchRequest, SearchResult } from './retriever.ts';
+import { scanVectors, type VectorSegment } from './vectors.ts';
+
+/** A shard or one own document, opened for search. Ordinals run from 0 within it. */
+export interface SearchSource {
+  /** Unique among the sources of a search. */
+  readonly key: string;
+  readonly corpus: string;
+  readonly titles: TitleTable;
+  /** In ordinal order; together they cover the source. */
+  readonly lexical: readonly LexicalSegment[];
+  /** Those that exist so far. */
+  readonly vectors: readonly VectorSegment[];
+  readonly links: LinkGraph | null;
+}
+
+export type FetchPassages = (wanted: readonly { readonly source: SearchSource; readonly ordinal: number }[]) => Promise<readonly (Passage | null)[]>;
+
+export interface SearchContext {
+  /** The question's unit-length vector; used for the sources whose vectors come from the same embedder. */
+  readonly vector: { readonly embedder: string; readonly values: Float32Array } | null;
+  /** Answers in the order of the request; null where a passage is gone. */
+  readonly fetchPassages: FetchPassages;
+  /** Milliseconds. */
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+}
+
+export interface RankingParameters {
+  readonly lexical: LexicalParameters;
+  /** Candidates from each of words and meaning. */
+  readonly candidates: number;
+  /** The k of reciprocal rank fusion. */
+  readonly fusion: number;
+  /** Share of the fused rank in a candidate's base score; the rest is its share of the best word score. */
+  readonly rankShare: number;
+  /** Added to passages of documents whose title stands in the question. */
+  readonly titleBonus: number;
+  /** How many best candidates may pass on score, and to how many linked passages each. */
+  readonly spreaders: number;
+  readonly fanOut: number;
+  readonly linkWeight: number;
+  /** A linked passage gains linkWeight × score of the spreader × (floor + (1 - floor)… × its own share): see `linkShare`. */
+  readonly linkFloor: number;
+  readonly linkShare: number;
+  /** Factor for links against their direction. */
+  readonly incoming: number;
+  readonly steps: number;
+}
+
+export const rankingDefaults: RankingParameters = {
+  lexical: lexicalDefaults,
+  candidates: 100,
+  fusion: 60,
+  rankShare: 0,
+  titleBonus: 0.5,
+  spreaders: 8,
+  fanOut: 6,
+  linkWeight: 0.6,
+  linkFloor: 0.6,
+  linkShare: 0.6,
+  incoming: 0.4,
+  steps: 1,
+};
+
+/** A passage by its number over all sources, before its text is fetched. */
+interface Candidate {
+  readonly ordinal: number;
+  score: number;
+  readonly paths: RankedPath[];
+}
+
+type RankedPath = Exclude<HitPath, { kind: 'link' }> | { readonly kind: 'link'; readonly from: number; readonly direction: 'out' | 'in' };
+
+export interface Ranking {
+  /** Best first. `ordinal` is local to `source`. */
+  readonly ranked: readonly { readonly source: SearchSource; readonly ordinal: number; readonly score: number; readonly paths: readonly HitPath[] }[];
+  readonly weights: ReadonlyMap<string, number>;
+  readonly searched: number;
+  readonly usedDense: boolean;
+}
+
+/** Ranks without touching any text. Ties go to the earlier source and passage, so that the same library gives the same order. */
+export function rank(
+  request: SearchRequest,
+  sources: readonly SearchSource[],
+  vector: SearchContext['vector'],
+  parameters: RankingParameters = rankingDefaults,
+): Ranking {
+  const chosen = request.corpora === undefined ? sources : sources.filter((s) => request.corpora?.includes(s.corpus) === true);
+  const bases: number[] = [];
+  let searched = 0;
+  for (const source of chosen) {
+    bases.push(searched);
+    searched += source.titles.passages;
+  }
+  const place = (ordinal: number): { source: SearchSource; base: number } => {
+    let low = 0;
+    let high = chosen.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if ((bases[middle] ?? 0) <= ordinal) low = middle;
+      else high = middle - 1;
+    }
+    const source = chosen[low];
+    if (source === undefined) throw new RangeError(`no passage ${ordinal}`);
+    return { source, base: bases[low] ?? 0 };
+  };
+
+  const words = searchLexical(chosen.flatMap((s) => s.lexical), queryTerms(request.text), parameters.candidates, parameters.lexical);
+  const candidates = new Map<number, Candidate>();
+  const candidate = (ordinal: number): Candidate => {
+    let c = candidates.get(ordinal);
+    if (c === undefined) candidates.set(ordinal, (c = { ordinal, score: 0, paths: [] }));
+    return c;
+  };
+  let lists = 0;
+  if (words.count > 0) lists++;
+  for (let i = 0; i < words.count; i++) {
+    const c = candidate(words.ordinals[i] ?? 0);
+    c.score += 1 / (parameters.fusion + i + 1);
+    c.paths.push({ kind: 'lexical', rank: i + 1, score: words.scores[i] ?? 0 });
+  }
+  const dense = request.dense === false || vector === null ? null : searchDense(chosen, bases, vector, parameters.candidates);
+  if (dense !== null && dense.length > 0) lists++;
+  dense?.forEach(({ ordinal, score }, i) => {
+    const c = candidate(ordinal);
+    c.score += 1 / (parameters.fusion + i + 1);
+    c.paths.push({ kind: 'dense', rank: i + 1, score });
+  });
+  const bestWords = words.scores[0] ?? 0;
+  const share = (ordinal: number): number => (bestWords > 0 ? (words.all[ordinal] ?? 0) / bestWords : 0);
+  for (const c of candidates.values()) {
+    const fused = (c.score * (parameters.fusion + 1)) / Math.max(1, lists);
+    c.score = parameters.rankShare * fused + (1 - parameters.rankShare) * share(c.ordinal);
+  }
+
+  if (request.links !== false) {
+    chosen.forEach((source, i) => {
+      for (const document of source.titles.titlesIn(request.text)) {
+        const ordinal = (bases[i] ?? 0) + bestPassage(source, bases[i] ?? 0, document, words);
+        const c = candidate(ordinal);
+        if (c.score === 0) c.score = (1 - parameters.rankShare) * share(ordinal);
+        c.score += parameters.titleBonus;
+        c.paths.push({ kind: 'title' });
+      }
+    });
+    spread(candidates, candidate, place, words, share, parameters);
+  }
+
+  const ordered = sorted(candidates.values());
+  return {
+    ranked: ordered.slice(0, Math.max(0, request.k)).map((c) => {
+      const { source, base } = place(c.ordinal);
+      return { source, ordinal: c.ordinal - base, score: c.score, paths: c.paths.map((p) => publicPath(p, source, base)) };
+    }),
+    weights: words.weights,
+    searched,
+    usedDense: dense !== null,
+  };
+}
+
+function sorted(candidates: Iterable<Candidate>): Candidate[] {
+  return [...candidates].sort((a, b) => b.score - a.score || a.ordinal - b.ordinal);
+}
+
+function publicPath(path: RankedPath, source: SearchSource, base: number): HitPath {
+  if (path.kind !== 'link') return path;
+  const from = path.from - base;
+  return { kind: 'link', from: source.titles.idOf(source.corpus, from), fromTitle: source.titles.title(source.titles.documentOf(from)), direction: path.direction };
+}
+
+/** Best rows over all sources that have vectors of this embedder; null where none has. */
+function searchDense(
+  sources: readonly SearchSource[],
+  bases: readonly number[],
+  vector: NonNullable<SearchContext['vector']>,
+  k: number,
+): { ordinal: number; score: number }[] | null {
+  const segments: VectorSegment[] = [];
+  const starts: number[] = [];
+  sources.forEach((source, i) => {
+    for (const segment of source.vectors) {
+      if (segment.embedder !== vector.embedder || segment.dimensions !== vector.values.length) continue;
+      segments.push(segment);
+      starts.push((bases[i] ?? 0) + segment.first);
+    }
+  });
+  if (segments.length === 0) return null;
+  const found = scanVectors(segments, vector.values, k);
+  return Array.from(found.rows, (row, i) => ({ ordinal: (starts[found.segment[i] ?? 0] ?? 0) + row, score: found.scores[i] ?? 0 }));
+}
+
+/** The passage of a document that fits the words of the question best; its first one if none does. Local ordinal. */
+function bestPassage(source: SearchSource, base: number, document: number, words: LexicalResult): number {
+  const first = source.titles.first(document);
+  let best = first;
+  for (let o = first + 1; o < first + source.titles.count(document); o++) {
+    if ((words.all[base + o] ?? 0) > (words.all[base + best] ?? 0)) best = o;
+  }
+  return best;
+}
+
+/** The best candidates pass on score to the passages of the documents they link to, and to the passages that link to theirs. */
+function spread(
+  candidates: ReadonlyMap<number, Candidate>,
+  candidate: (ordinal: number) => Candidate,
+  place: (ordinal: number) => { source: SearchSource; base: number },
+  words: LexicalResult,
+  share: (ordinal: number) => number,
+  parameters: RankingParameters,
+): void {
+  const spent = new Set<number>();
+  for (let step = 0; step < parameters.steps; step++) {
+    const gains: { from: number; to: number; gain: number; direction: 'out' | 'in' }[] = [];
+    const from = sorted(candidates.values()).slice(0, parameters.spreaders);
+    for (const seed of from) {
+      if (spent.has(seed.ordinal)) continue;
+      spent.add(seed.ordinal);
+      const { source, base } = place(seed.ordinal);
+      if (source.links === null) continue;
+      const own = source.titles.documentOf(seed.ordinal - base);
+      const targets = new Map<number, { gain: number; direction: 'out' | 'in' }>();
+      const offer = (to: number, direction: 'out' | 'in'): void => {
+        const way = direction === 'out' ? 1 : parameters.incoming;
+        const gain = parameters.linkWeight * seed.score * way * (parameters.linkFloor + parameters.linkShare * share(to));
+        if (gain > (targets.get(to)?.gain ?? 0)) targets.set(to, { gain, direction });
+      };
+      for (const document of source.links.out(seed.ordinal - base)) if (document !== own) offer(base + bestPassage(source, base, document, words), 'out');
+      for (const passage of source.links.in(own)) if (source.titles.documentOf(passage) !== own) offer(base + passage, 'in');
+      const best = [...targets].sort((a, b) => b[1].gain - a[1].gain || a[0] - b[0]).slice(0, parameters.fanOut);
+      for (const [to, { gain, direction }] of best) gains.push({ from: seed.ordinal, to, gain, direction });
+    }
+    for (const { from: seed, to, gain, direction } of gains) {
+      const c = candidate(to);
+      if (c.score === 0) c.score = (1 - parameters.rankShare) * share(to);
+      c.score += gain;
+      c.paths.push({ kind: 'link', from: seed, direction });
+    }
+  }
+}
+
+/** Searches the sources and fetches the texts of the hits. Rejects with `AbortError`; an empty query gives no hits. */
+export async function search(
+  request: SearchRequest,
+  sources: readonly SearchSource[],
+  context: SearchContext,
+  parameters: RankingParameters = rankingDefaults,
+): Promise<SearchResult> {
+  const started = context.now();
+  if (context.signal.aborted) throw abortError();
+  const { ranked, weights, searched, usedDense } = rank(request, sources, context.vector, parameters);
+  const passages = ranked.length === 0 ? [] : await context.fetchPassages(ranked);
+  if (context.signal.aborted) throw abortError();
+  const hits: Hit[] = [];
+  ranked.forEach(({ score, paths }, i) => {
+    const passage = passages[i];
+    if (passage === null || passage === undefined) return;
+    hits.push({ passage, score, rank: hits.length + 1, paths, ...highlight(passage.text, passage.sentenceEnds, weights) });
+  });
+  return { hits, searched, usedDense, ms: context.now() - started };
+}
+
+/** The source of one own document. `lexical`: the bytes of its word index; `vectors`: those that exist so far. */
+export function documentSource(key: string, corpus: string, rows: readonly PassageRow[], lexical: Uint8Array, vectors: readonly VectorSegment[]): SearchSource {
+  const head = rows[0];
+  const table = head === undefined ? [] : [{ docId: head.docId, title: head.title, first: 0, passages: rows.length, aliases: [] }];
+  return {
+    key,
+    corpus,
+    titles: openTitles([{ bytes: encodeTitles(table, 0), name: key }]),
+    lexical: [openLexicalSegment(lexical, key)],
+    vectors,
+    links: null,
+  };
+}
