@@ -8,6 +8,8 @@ import type { DeviceVerdict } from './engine/device.ts';
 import type { LlmInfo } from './engine/llm.ts';
 import type { EmbedderInfo } from './engine/embedder.ts';
 import type { ModelStatus } from './engine/models.ts';
+import type { AgentSettings } from './agent/harness.ts';
+import type { RunSummary, StorageNotice } from './corpus/worker-api.ts';
 import type { OnProgress, Progress } from './progress.ts';
 import type { AppError } from './errors.ts';
 
@@ -17,6 +19,7 @@ export interface Searcher {
   readonly retriever: Retriever;
   readonly library: Library;
   readonly models: Models;
+  readonly history: History;
   /**
    * Starts a run; events come from `Run.events`. One run at a time: a second call rejects with `run/busy` through its events.
    * Without a loaded language model the run is extractive (method `extractive`).
@@ -33,6 +36,16 @@ export interface AskOptions {
   /** Hold the proposed plan for this long (ms) so that it can be edited; default 0. `Infinity` waits for `approvePlan`. */
   readonly planPauseMs?: number;
   readonly corpora?: readonly string[];
+  /** Overrides of single limits. */
+  readonly settings?: Partial<AgentSettings>;
+}
+
+/** Earlier runs on this device, newest first; they outlive the page. */
+export interface History {
+  list(): Promise<readonly RunSummary[]>;
+  /** The run's events in order, without the text deltas; null if it is gone. */
+  events(id: string): Promise<readonly AgentEvent[] | null>;
+  remove(id: string): Promise<void>;
 }
 
 export interface Run {
@@ -87,7 +100,7 @@ export interface StorageStatus {
 
 export interface Library {
   /** Called at once and after every change, also those of other tabs. Returns the way to stop. */
-  watch(listener: (corpora: readonly CorpusStatus[], documents: readonly DocumentStatus[]) => void): () => void;
+  watch(listener: (corpora: readonly CorpusStatus[], documents: readonly DocumentStatus[], notice: StorageNotice | null) => void): () => void;
   corpora(): Promise<readonly CorpusStatus[]>;
   /** `url`: address of the folder that holds `manifest.json`. Resumes a partial import. Abort pauses it; finished parts stay. */
   importShard(url: string, signal: AbortSignal, onProgress: OnProgress): Promise<void>;

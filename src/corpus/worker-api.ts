@@ -165,3 +165,5 @@ export interface CorpusWorkerApi {
   setting(input: { readonly name: string }): Promise<unknown>;
   saveSetting(input: { readonly name: string; readonly value: unknown }): Promise<void>;
 }
+
+export const spawnCorpusWorker = (): Worker => new Worker(new URL('../../workers/corpus.ts', import.meta.url), { type: 'module', name: 'corpus' });

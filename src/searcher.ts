@@ -1,0 +1,338 @@
+/**
+ * Joins workers, engine and agent to the `Searcher` of `api.ts`. The main thread coordinates here: it embeds queries, feeds the embedding of own documents,
+ * runs the agent loop, and hands everything else to the workers.
+ */
+import type { AgentEvent, Plan } from './agent/events.ts';
+import { defaultSettings, runMethod, type AgentSettings } from './agent/harness.ts';
+import { methodById } from './agent/methods/registry.ts';
+import { assertValid } from './agent/plan.ts';
+import type { AskOptions, CorpusStatus, DocumentStatus, Library, Run, Searcher } from './api.ts';
+import type { Retriever } from './corpus/retriever.ts';
+import { spawnCorpusWorker, type CorpusSummary, type CorpusWorkerApi, type LibrarySnapshot } from './corpus/worker-api.ts';
+import { probeDevice } from './engine/device.ts';
+import { checkGoldenVectors, type Embedder } from './engine/embedder.ts';
+import { createHost } from './engine/host.ts';
+import { spawnEmbedWorker, spawnLlmWorker, type EmbedWorkerApi, type LlmWorkerApi } from './engine/worker-api.ts';
+import { abortError, AppError, fromWire, isAbort, toWire } from './errors.ts';
+import { createModelService, decodeLocalModels, type LocalModels } from './model-service.ts';
+
+export interface SearcherOptions {
+  /** Absolute address of the page's folder, with a closing slash. */
+  readonly base: string;
+  /** Shard to import when the library has never held one; null: none. */
+  readonly firstShard: string | null;
+  /** Reads a JSON file beside the page; null if it is not there. */
+  readonly readJson: (path: string) => Promise<unknown>;
+}
+
+/** Passages per background batch: small, so that a question's own embedding never waits long behind it. */
+const embeddingBatch = 4;
+
+export function createSearcher(options: SearcherOptions): Searcher {
+  const corpus = createHost<CorpusWorkerApi>({ name: 'corpus', spawn: spawnCorpusWorker });
+  const llmHost = createHost<LlmWorkerApi>({ name: 'llm', spawn: spawnLlmWorker });
+  const embedHost = createHost<EmbedWorkerApi>({ name: 'embed', spawn: spawnEmbedWorker });
+  const lifetime = new AbortController();
+
+  let snapshot: LibrarySnapshot = { corpora: [], documents: [], notice: null };
+  const libraryListeners = new Set<(snapshot: LibrarySnapshot) => void>();
+  const device = probeDevice(() => llmHost.call('probe', null));
+  const localModels: Promise<LocalModels> = options.readJson('models/index.json').then(decodeLocalModels);
+
+  const models = createModelService({
+    base: options.base,
+    corpus,
+    llmHost,
+    embedHost,
+    device,
+    localModels,
+    goldenOf: async (embedder) => (await corpus.call('library', undefined)).corpora.find((item) => item.embedder === embedder && item.golden.length > 0)?.golden ?? [],
+    onEmbedder: () => void embedDocuments(),
+  });
+
+  // The worker may die and come back: the watch starts again until the searcher is disposed of.
+  void (async () => {
+    while (!lifetime.signal.aborted) {
+      try {
+        for await (const next of corpus.stream('watch', undefined, { signal: lifetime.signal, silenceSeconds: Infinity })) {
+          const before = snapshot;
+          snapshot = next;
+          for (const listener of libraryListeners) listener(next);
+          if (next.documents.some((document) => document.embedded < document.passages)) void embedDocuments();
+          void checkNewShards(before.corpora, next.corpora);
+        }
+      } catch (error) {
+        if (lifetime.signal.aborted) return;
+        if (!(error instanceof AppError)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+    }
+  })();
+
+  /** A shard that was made with the live embedder brings its own golden vectors: the device must reproduce them. */
+  async function checkNewShards(before: readonly CorpusSummary[], now: readonly CorpusSummary[]): Promise<void> {
+    const embedder = models.liveEmbedder;
+    if (embedder === null) return;
+    for (const item of now) {
+      const known = before.some((other) => other.id === item.id && other.state === 'complete');
+      if (known || item.state !== 'complete' || item.embedder !== embedder.info.id) continue;
+      try {
+        await checkGoldenVectors(embedder, item.golden, lifetime.signal);
+      } catch (error) {
+        if (error instanceof AppError && error.code === 'embed/mismatch') models.rejectEmbedder(error);
+        else if (!isAbort(error) && !(error instanceof AppError)) throw error;
+      }
+    }
+  }
+
+  let embedding = false;
+  /** Embeds own documents in the background until none waits; starts again when documents or an embedder come. */
+  async function embedDocuments(): Promise<void> {
+    if (embedding) return;
+    embedding = true;
+    try {
+      for (let embedder = models.liveEmbedder; embedder !== null && !lifetime.signal.aborted; embedder = models.liveEmbedder) {
+        const { id, dimensions } = embedder.info;
+        const batch = await corpus.call('nextUnembedded', { embedder: id, dimensions, limit: embeddingBatch });
+        if (batch === null) break;
+        const { values } = await embedder.embed(batch.texts, 'passage', lifetime.signal);
+        await corpus.call('storeVectors', { document: batch.document, first: batch.first, embedder: id, dimensions, values });
+      }
+    } catch (error) {
+      // The documents stay searchable by words; the next change of library or model tries again.
+      if (error instanceof AppError && error.code === 'engine/not-finite') models.rejectEmbedder(error);
+      else if (!isAbort(error) && !(error instanceof AppError)) throw error;
+    } finally {
+      embedding = false;
+    }
+  }
+
+  async function embedQuery(embedder: Embedder, text: string, signal: AbortSignal): Promise<Float32Array | null> {
+    try {
+      return (await embedder.embed([text], 'query', signal)).values;
+    } catch (error) {
+      if (isAbort(error) || !(error instanceof AppError)) throw error;
+      // Searching by words goes on; the model's row says what happened.
+      models.rejectEmbedder(error);
+      return null;
+    }
+  }
+
+  const retriever: Retriever = {
+    async search(request, signal) {
+      const embedder = request.dense === false ? null : models.liveEmbedder;
+      const values = embedder === null ? null : await embedQuery(embedder, request.text, signal);
+      const vector = embedder === null || values === null ? null : { embedder: embedder.info.id, values };
+      const search = () => corpus.call('search', { request, vector }, { signal });
+      try {
+        return await search();
+      } catch (error) {
+        // A search has no state: after a death the new worker answers it from storage (FAULTS W1).
+        if (error instanceof AppError && error.code === 'engine/worker-died') return search();
+        throw error;
+      }
+    },
+    passage: (id) => corpus.call('passage', { id }),
+  };
+
+  const library: Library = {
+    watch(listener) {
+      const tell = (next: LibrarySnapshot): void => listener(next.corpora.map(corpusStatus), next.documents, next.notice);
+      libraryListeners.add(tell);
+      tell(snapshot);
+      return () => libraryListeners.delete(tell);
+    },
+    corpora: async () => (await corpus.call('library', undefined)).corpora.map(corpusStatus),
+    documents: async () => (await corpus.call('library', undefined)).documents satisfies readonly DocumentStatus[],
+    async importShard(url, signal, onProgress) {
+      await corpus.call('importShard', { url: new URL(url.endsWith('/') ? url : `${url}/`, options.base).href }, { signal, onProgress, silenceSeconds: Infinity });
+    },
+    deleteCorpus: (id) => corpus.call('deleteCorpus', { id }),
+    async addDocuments(files, signal, onProgress) {
+      const results = await corpus.call('addDocuments', { files }, { signal, onProgress, silenceSeconds: 300 });
+      return results.map(({ name, error }) => ({ name, error: error === null ? null : appError(fromWire(error)) }));
+    },
+    deleteDocument: (id) => corpus.call('deleteDocument', { id }),
+    storage: () => corpus.call('storage', undefined),
+    persist: () => navigator.storage.persist(),
+  };
+
+  void (async () => {
+    await importFirstShard();
+    await models.restore();
+  })();
+
+  async function importFirstShard(): Promise<void> {
+    if (options.firstShard === null) return;
+    const { corpora } = await corpus.call('library', undefined);
+    if (corpora.length > 0 || (await corpus.call('setting', { name: 'firstShard' })) === 'offered') return;
+    try {
+      await library.importShard(options.firstShard, lifetime.signal, () => {});
+    } catch (error) {
+      // The library shows the partial shard with its error and a resume button.
+      if (!(error instanceof AppError) && !isAbort(error)) throw error;
+      return;
+    }
+    await corpus.call('saveSetting', { name: 'firstShard', value: 'offered' }).catch((error: unknown) => {
+      if (!(error instanceof AppError)) throw error;
+    });
+  }
+
+  let running: string | null = null;
+
+  function ask(question: string, askOptions: AskOptions = {}): Run {
+    const id = crypto.randomUUID();
+    const controller = new AbortController();
+    const hold = createPlanHold(question, askOptions.planPauseMs ?? 0);
+    return {
+      id,
+      events: record(id, question, events(id, question, askOptions, controller.signal, hold)),
+      stop: () => controller.abort(abortError()),
+      editPlan: (plan) => hold.edit(plan),
+      approvePlan: () => hold.approve(),
+    };
+  }
+
+  async function* events(id: string, question: string, askOptions: AskOptions, signal: AbortSignal, hold: PlanHold): AsyncGenerator<AgentEvent, void, undefined> {
+    const method = methodById(askOptions.method ?? (models.liveLlm === null ? 'extractive' : 'foray'));
+    const failed = (error: AppError): AgentEvent => ({
+      runId: id, seq: 0, atMs: 0, kind: 'runFailed', error: toWire(error),
+      cost: { llmCalls: 0, promptTokens: 0, cachedTokens: 0, outputTokens: 0, searches: 0, wallMs: 0, overheadMs: 0 },
+    });
+    if (running !== null) {
+      yield failed(new AppError('run/busy'));
+      return;
+    }
+    if (method === undefined) {
+      yield failed(new AppError('run/unknown-method', { method: askOptions.method ?? '' }));
+      return;
+    }
+    running = id;
+    try {
+      const llm = models.liveLlm;
+      // Prompt work is what a CPU has least of (FACTS): a GPU or a server reads three times as much evidence per step.
+      const onCpu = llm?.info.device === 'wasm';
+      const settings: AgentSettings = {
+        ...defaultSettings,
+        evidenceTokens: onCpu ? defaultSettings.evidenceTokens : defaultSettings.evidenceTokens * 2,
+        ...(askOptions.seed === undefined ? {} : { seed: askOptions.seed }),
+        ...askOptions.settings,
+      };
+      yield* runMethod(
+        id,
+        question,
+        method,
+        {
+          llm,
+          retriever,
+          now: () => performance.now(),
+          settings,
+          ...(askOptions.corpora === undefined ? {} : { corpora: askOptions.corpora }),
+          ...(hold.pauseMs > 0 ? { holdPlan: hold.hold } : {}),
+        },
+        signal,
+      );
+    } finally {
+      running = null;
+    }
+  }
+
+  /** Passes the events through and keeps them in the run log, so that a session can be opened again after the page was closed. */
+  async function* record(id: string, label: string, source: AsyncIterable<AgentEvent>): AsyncGenerator<AgentEvent, void, undefined> {
+    const startedAt = Date.now();
+    let batch: AgentEvent[] = [];
+    let writable = true;
+    const flush = async (): Promise<void> => {
+      const toWrite = batch;
+      batch = [];
+      if (!writable || toWrite.length === 0) return;
+      try {
+        await corpus.call('appendRun', { id, label: label.slice(0, 200), startedAt, events: toWrite });
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error;
+        // Without room the session goes on in memory; the library's notice tells it (FAULTS S2).
+        writable = false;
+      }
+    };
+    let lastWrite = performance.now();
+    for await (const event of source) {
+      if (event.kind !== 'answerDelta') batch.push(event);
+      yield event;
+      if (performance.now() - lastWrite > 2000) {
+        lastWrite = performance.now();
+        await flush();
+      }
+    }
+    await flush();
+  }
+
+  return {
+    device,
+    retriever,
+    library,
+    models,
+    history: {
+      list: () => corpus.call('runs', undefined),
+      async events(id) {
+        const stored = await corpus.call('run', { id });
+        return stored === null ? null : (stored as readonly unknown[] as readonly AgentEvent[]);
+      },
+      remove: (id) => corpus.call('deleteRun', { id }),
+    },
+    ask,
+    async dispose() {
+      lifetime.abort(abortError());
+      for (const host of [llmHost, embedHost, corpus]) host.stop();
+    },
+  };
+}
+
+interface PlanHold {
+  readonly pauseMs: number;
+  readonly hold: (plan: Plan, signal: AbortSignal) => Promise<Plan>;
+  edit(plan: Plan): void;
+  approve(): void;
+}
+
+/** Holds a proposed plan until it is approved, the pause is over, or the run is stopped. An edit restarts nothing: it replaces what will run. */
+function createPlanHold(question: string, pauseMs: number): PlanHold {
+  let current: Plan | null = null;
+  let release: (() => void) | null = null;
+  return {
+    pauseMs,
+    async hold(plan, signal) {
+      current = plan;
+      await new Promise<void>((resolve, reject) => {
+        const stop = (): void => reject(abortError());
+        if (signal.aborted) stop();
+        signal.addEventListener('abort', stop, { once: true });
+        const timer = Number.isFinite(pauseMs) ? setTimeout(resolve, pauseMs) : undefined;
+        release = () => {
+          clearTimeout(timer);
+          signal.removeEventListener('abort', stop);
+          resolve();
+        };
+      });
+      release = null;
+      return current;
+    },
+    edit(plan) {
+      if (release === null) throw new AppError('run/plan-invalid', { reason: 'the plan is not waiting for changes' });
+      const edited: Plan = { ...plan, source: 'edited' };
+      assertValid(edited, question);
+      current = edited;
+    },
+    approve() {
+      release?.();
+    },
+  };
+}
+
+function corpusStatus(summary: CorpusSummary): CorpusStatus {
+  const { golden: _, error, ...rest } = summary;
+  return { ...rest, error: error === null ? null : appError(fromWire(error)) };
+}
+
+function appError(error: Error): AppError {
+  return error instanceof AppError ? error : new AppError('engine/protocol', { what: error.message });
+}
