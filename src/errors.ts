@@ -38,6 +38,7 @@ const catalogue = {
   'download/network': ['The download of {file} broke off ({reason}). What was fetched is kept; press Resume.', true],
   'download/status': ['The server answered {status} for {file}.', true],
   'download/not-found': ['{file} is not there (status {status}).', false],
+  'download/size': ['{file} has {got} bytes instead of {expected}, so it was discarded.', true],
   'download/checksum': ['{file} is not the expected file (its checksum differs), so it was discarded.', true],
   'download/not-expected': ['Instead of {file} the server sent a web page. You may have to sign in to this network first.', true],
   'storage/quota': ['The browser has no room left for {what} ({neededMB} MB needed). Delete something in the Library and try again; what was finished is kept.', true],

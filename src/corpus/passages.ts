@@ -49,6 +49,11 @@ export function toPassage(row: PassageRow, corpus: string): Passage {
   return { id: passageId(corpus, docId, n), corpus, docId, title, section, text, sentenceEnds, page };
 }
 
+/** What of a passage goes through the embedder, in shards and own documents alike. */
+export function embeddedText(row: Pick<PassageRow, 'title' | 'section' | 'text'>): string {
+  return row.section === '' ? `${row.title}\n${row.text}` : `${row.title}: ${row.section}\n${row.text}`;
+}
+
 // ---------------------------------------------------------------------------------------------- sentences
 
 /** Abbreviations that never end a sentence, those that do not before a number, and those that do only if a word follows that usually begins a sentence. */
