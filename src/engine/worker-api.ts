@@ -2,6 +2,7 @@
  * What the LLM worker and the embedding worker serve, and how they are spawned. Plain data only; model bytes travel as `Blob`s, which are cloned by reference.
  */
 import type { Progress } from '../progress.ts';
+import type { GpuProbe } from './device.ts';
 import type { EmbeddedBatch, EmbedderInfo, GoldenVector } from './embedder.ts';
 import type { ContinuationScore, GenerateEvent, GenerateRequest, LlmBackendId, LlmInfo, Message } from './llm.ts';
 import type { ServedCall } from './wire.ts';
@@ -30,6 +31,8 @@ export interface LlmLoadRequest {
 }
 
 export interface LlmWorkerApi {
+  /** The graphics adapter as this worker gets it. */
+  probe(input: null, call: ServedCall): Promise<GpuProbe>;
   /** Replaces what is loaded. Rejects with `engine/load-failed` and leaves nothing loaded. */
   load(request: LlmLoadRequest, call: ServedCall<Progress>): Promise<LlmInfo>;
   generate(request: GenerateRequest, call: ServedCall): AsyncIterable<GenerateEvent>;

@@ -1,0 +1,232 @@
+/**
+ * llama.cpp compiled to WASM (wllama): GGUF models on the CPU, with grammar, log-probabilities and a prefix cache. The only importer of that library.
+ * It starts a worker of its own; when that one fails, the model is loaded again at the next call.
+ */
+import { LoggerWithoutDebug, Wllama } from '@wllama/wllama/esm/index.js';
+import type { ChatCompletionChunk, ChatCompletionParams } from '@wllama/wllama/esm/types/oai-compat.js';
+import wasmUrl from '@wllama/wllama/esm/wasm/wllama.wasm?url';
+import { AppError, abortError } from '../../errors.ts';
+import { createProgressMeter } from '../../progress.ts';
+import type { ContinuationScore, GenerateEvent, GenerateRequest, GenerateResult, Llm, LlmInfo, Message, TokenLogprob } from '../llm.ts';
+import type { LlmLoadRequest } from '../worker-api.ts';
+import { createEventQueue, estimateTokens, generationError, loading } from './backend.ts';
+import type { OpenBackend } from './backend.ts';
+
+/**
+ * Prompt tokens evaluated between two looks at the abort signal: a batch on one CPU core takes seconds, and stopping waits for its end.
+ */
+const batchTokens = 64;
+
+export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
+  loading(request, signal, async () => {
+    const meter = createProgressMeter('bytes', () => performance.now());
+    const total = Object.values(request.files).reduce((sum, blob) => sum + blob.size, 0);
+    onProgress(meter.update(0, { phase: 'loading', item: request.label, total }));
+    let engine = await startEngine(request);
+    onProgress(meter.update(total, { phase: 'done' }));
+    let isBroken = false;
+
+    const info: LlmInfo = {
+      backend: 'wllama',
+      modelId: request.modelId,
+      label: request.label,
+      device: engine.device,
+      threads: engine.threads,
+      contextTokens: engine.contextTokens,
+      parallelSlots: request.slots ?? 1,
+      can: { grammar: true, logprobs: true, score: true, prefixCache: true },
+    };
+
+    /** The running engine; a new one after a crash of its worker. */
+    const ready = async (): Promise<Wllama> => {
+      if (isBroken) {
+        engine = await startEngine(request);
+        isBroken = false;
+      }
+      return engine.wllama;
+    };
+
+    const run = async function* (params: ChatCompletionParams, callerSignal: AbortSignal): AsyncGenerator<ChatCompletionChunk, void, undefined> {
+      const wllama = await ready();
+      const stop = new AbortController();
+      const onAbort = (): void => stop.abort();
+      if (callerSignal.aborted) throw abortError();
+      callerSignal.addEventListener('abort', onAbort);
+      const queue = createEventQueue<ChatCompletionChunk>();
+      const done = wllama
+        .createChatCompletion({ ...params, stream: true, abortSignal: stop.signal, onData: (chunk) => queue.push(chunk) })
+        .then(queue.end, queue.fail);
+      try {
+        yield* queue;
+      } catch (error) {
+        if (callerSignal.aborted) throw abortError();
+        if (error instanceof Error && (error.name === 'RuntimeError' || error.name === 'WllamaRuntimeError')) {
+          isBroken = true;
+          await engine.wllama.exit().catch(() => {});
+        }
+        throw translate(error, info.contextTokens);
+      } finally {
+        // The slot is free only when the library says so; leaving earlier would run two requests into each other.
+        stop.abort();
+        await done;
+        callerSignal.removeEventListener('abort', onAbort);
+      }
+    };
+
+    const llm: Llm = {
+      info,
+      async *generate(generateRequest, callerSignal) {
+        yield* collect(run(completionParams(generateRequest), callerSignal), generateRequest);
+      },
+      async score(messages, continuation, callerSignal) {
+        return scoreByGrammar((params) => run(params, callerSignal), messages, continuation);
+      },
+      countTokens: async (text) => estimateTokens(text),
+      async dispose() {
+        await engine.wllama.exit();
+      },
+    };
+    return llm;
+  });
+
+interface Engine {
+  readonly wllama: Wllama;
+  readonly device: 'webgpu' | 'wasm';
+  readonly threads: number;
+  readonly contextTokens: number;
+}
+
+async function startEngine(request: LlmLoadRequest): Promise<Engine> {
+  const blobs = Object.entries(request.files)
+    .filter(([path]) => path.endsWith('.gguf'))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, blob]) => blob);
+  if (blobs.length === 0) throw new Error('no .gguf file');
+  const log: string[] = [];
+  const keep = (...parts: unknown[]): void => {
+    if (log.length < 2000) log.push(parts.map(String).join(' '));
+  };
+  const wllama = new Wllama({ default: wasmUrl }, { logger: { ...LoggerWithoutDebug, debug: keep, log: keep, warn: keep, error: keep }, allowOffline: true });
+  // Its own fallback for browsers without JSPI fetches from a CDN.
+  wllama.setCompat(null);
+  try {
+    await wllama.loadModel(blobs, {
+      n_ctx: request.contextTokens,
+      n_batch: batchTokens,
+      n_ubatch: batchTokens,
+      n_threads: request.threads,
+      n_gpu_layers: request.useGpu ? 999 : 0,
+      n_parallel: request.slots ?? 1,
+      kv_unified: true,
+      warmup: false,
+      reasoning: false,
+      skip_chat_parsing: true,
+    });
+  } catch (error) {
+    await wllama.exit().catch(() => {});
+    const cause = log.findLast((line) => /error|fail|unable|invalid/i.test(line));
+    throw cause === undefined ? error : new Error(`${error instanceof Error ? error.message : String(error)} (${cause.trim()})`, { cause: error });
+  }
+  const context = wllama.getLoadedContextInfo();
+  return {
+    wllama,
+    // What the library claims to support says nothing about what it chose; its log names the device of the weights.
+    device: log.some((line) => /webgpu\S* model buffer size|offloaded [1-9]\d*\/\d+ layers/i.test(line)) ? 'webgpu' : 'wasm',
+    threads: wllama.getNumThreads(),
+    contextTokens: Math.min(context.n_ctx, context.n_ctx_train),
+  };
+}
+
+function completionParams(request: GenerateRequest): ChatCompletionParams {
+  return {
+    messages: request.messages.map(({ role, content }) => ({ role, content })),
+    max_tokens: request.maxTokens,
+    temperature: request.temperature ?? 0,
+    cache_prompt: true,
+    ...(request.topP === undefined ? {} : { top_p: request.topP }),
+    ...(request.seed === undefined ? {} : { seed: request.seed }),
+    ...(request.stop === undefined ? {} : { stop: [...request.stop] }),
+    ...(request.schema === undefined ? {} : { response_format: { type: 'json_schema', json_schema: { name: 'answer', schema: request.schema, strict: true } } }),
+    ...(request.logprobs === true ? { logprobs: true, top_logprobs: 1 } : {}),
+  } as ChatCompletionParams;
+}
+
+async function* collect(chunks: AsyncIterable<ChatCompletionChunk>, request: GenerateRequest): AsyncGenerator<GenerateEvent> {
+  let text = '';
+  let finish: GenerateResult['finish'] = 'stop';
+  const logprobs: TokenLogprob[] = [];
+  let last: ChatCompletionChunk | undefined;
+  for await (const chunk of chunks) {
+    last = chunk.timings === undefined && chunk.usage === undefined ? last : chunk;
+    const choice = chunk.choices[0];
+    if (choice === undefined) continue;
+    for (const entry of choice.logprobs?.content ?? []) logprobs.push({ token: entry.token, logprob: entry.logprob });
+    if (choice.finish_reason === 'length') finish = 'length';
+    const delta = choice.delta.content ?? '';
+    if (delta === '') continue;
+    text += delta;
+    yield { kind: 'text', delta };
+  }
+  const timings = last?.timings;
+  const usage = last?.usage;
+  yield {
+    kind: 'finished',
+    result: {
+      text,
+      finish,
+      usage: {
+        promptTokens: timings === undefined ? (usage?.prompt_tokens ?? 0) : timings.prompt_n + timings.cache_n,
+        cachedTokens: timings?.cache_n ?? usage?.prompt_tokens_details?.cached_tokens ?? null,
+        outputTokens: timings?.predicted_n ?? usage?.completion_tokens ?? 0,
+      },
+      logprobs: request.logprobs === true ? logprobs : null,
+      prefillMs: timings?.prompt_ms ?? null,
+      decodeMs: timings?.predicted_ms ?? null,
+    },
+  };
+}
+
+/**
+ * log p(continuation | messages) in one request: a grammar leaves the engine nothing but the continuation, and the probabilities it reports are those of the
+ * model before the grammar is applied. The tokens are the ones the model itself prefers for that text, which is the usual tokenisation.
+ */
+async function scoreByGrammar(
+  run: (params: ChatCompletionParams) => AsyncIterable<ChatCompletionChunk>,
+  messages: readonly Message[],
+  continuation: string,
+): Promise<ContinuationScore | null> {
+  if (continuation === '') return { sum: 0, mean: 0, tokens: 0, method: 'exact' };
+  const params = {
+    ...completionParams({ messages, maxTokens: new TextEncoder().encode(continuation).length + 1, temperature: 0, logprobs: true }),
+    grammar: `root ::= ${gbnfLiteral(continuation)}`,
+  };
+  let sum = 0;
+  let tokens = 0;
+  let rest = new TextEncoder().encode(continuation).length;
+  for await (const chunk of run(params)) {
+    for (const entry of chunk.choices[0]?.logprobs?.content ?? []) {
+      const bytes = entry.bytes?.length ?? new TextEncoder().encode(entry.token).length;
+      // What follows the continuation is the end of the turn, which is no part of it.
+      if (rest <= 0 || bytes === 0) continue;
+      rest -= bytes;
+      sum += entry.logprob;
+      tokens++;
+    }
+  }
+  if (rest > 0 || !Number.isFinite(sum)) return null;
+  return { sum, mean: sum / tokens, tokens, method: 'exact' };
+}
+
+/** A text as a terminal of llama.cpp's grammar notation. */
+export function gbnfLiteral(text: string): string {
+  const escaped = text.replace(/[\\"\n\r\t]/g, (c) => ({ '\\': '\\\\', '"': '\\"', '\n': '\\n', '\r': '\\r', '\t': '\\t' })[c] ?? c);
+  return `"${escaped}"`;
+}
+
+function translate(error: unknown, limit: number): Error {
+  const message = error instanceof Error ? error.message : String(error);
+  if (/exceed.*context|context.*(size|full|exceed)|kv.cache/i.test(message)) {
+    return new AppError('engine/context-full', { tokens: Number(/(\d+) tokens/.exec(message)?.[1] ?? 0), limit }, { cause: error });
+  }
+  return generationError('wllama', error);
+}
