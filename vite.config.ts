@@ -1,22 +1,23 @@
-/** App build, workers, test projects, and the response headers of every server that serves Foray (dev, preview, `npm start`). */
-import { defineConfig } from 'vite';
+/** App build, workers, test projects, and the response headers of the dev and preview servers. */
 import preact from '@preact/preset-vite';
-import { securityHeaders } from './tools/headers.ts';
+import { defineConfig } from 'vitest/config';
+import { securityHeaders } from './tools/headers.mjs';
+import { policyMeta, serviceWorker, withoutCdn } from './tools/shell.ts';
 
 export default defineConfig({
   base: './',
-  plugins: [preact({ devToolsEnabled: false })],
-  worker: { format: 'es' },
+  plugins: [preact({ devToolsEnabled: false }), withoutCdn(), policyMeta(), serviceWorker()],
+  worker: { format: 'es', plugins: () => [withoutCdn()] },
   build: { target: 'es2023', sourcemap: false, chunkSizeWarningLimit: 8000 },
-  server: { headers: securityHeaders({ document: true, dev: true }) },
-  preview: { headers: securityHeaders({ document: true }) },
+  server: { headers: securityHeaders({ dev: true }) },
+  preview: { headers: securityHeaders() },
   optimizeDeps: { exclude: ['@wllama/wllama', '@huggingface/transformers'] },
   test: {
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['tests/unit/**/*.test.ts', 'tests/faults/**/*.test.ts'], environment: 'node', setupFiles: [] },
+        test: { name: 'unit', include: ['tests/unit/**/*.test.ts', 'tests/faults/**/*.test.ts'], environment: 'node' },
       },
     ],
   },
-} as import('vite').UserConfig);
+});
