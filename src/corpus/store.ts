@@ -7,6 +7,7 @@ import { openDB } from 'idb';
 import type { IDBPDatabase, IDBPTransaction } from 'idb';
 import * as v from 'valibot';
 import { AppError } from '../errors.ts';
+import type { StoredEvent } from './worker-api.ts';
 
 const databaseName = 'foray';
 const databaseVersion = 1;
@@ -82,11 +83,10 @@ const fileRow = v.object({
 /** A model file; its bytes are the Blobs [model, path, 0 .. parts-1] of `fileParts`. */
 export type FileRow = v.InferOutput<typeof fileRow>;
 
-const runRow = v.object({ id: v.string(), order: count, startedAt: v.number(), label: v.string(), events: count });
+const runRow = v.object({ id: v.string(), order: count, startedAt: v.number(), label: v.string(), events: count, /** `seq` after the last stored event. */ next: count });
 export type RunRow = v.InferOutput<typeof runRow>;
 
 const eventRow = v.looseObject({ runId: v.string(), seq: count, kind: v.string() });
-export type EventRow = v.InferOutput<typeof eventRow>;
 
 export type StoreNotice = 'memory-only' | 'newer' | 'blocked' | 'cleared';
 
@@ -135,10 +135,10 @@ export interface Store {
   deleteFile(model: string, path: string): Promise<void>;
   deleteModel(model: string): Promise<void>;
 
-  /** Events that are stored already are skipped; a gap is `engine/protocol`. */
-  appendRun(row: Omit<RunRow, 'order' | 'events'>, events: readonly EventRow[]): Promise<void>;
+  /** Events that are stored already are skipped; events out of order are `engine/protocol`. */
+  appendRun(row: Omit<RunRow, 'order' | 'events' | 'next'>, events: readonly StoredEvent[]): Promise<void>;
   runs(): Promise<readonly RunRow[]>;
-  run(id: string): Promise<readonly EventRow[] | null>;
+  run(id: string): Promise<readonly StoredEvent[] | null>;
   deleteRun(id: string): Promise<void>;
 
   setting(name: string): Promise<unknown>;
@@ -299,7 +299,7 @@ export function createStore(options: StoreOptions = {}): Store {
         const present = await listAll(tx, 'vectors', [row.document], vectorRow);
         const same = (a: VectorRow, b: VectorRow): boolean => a.embedder === b.embedder && a.first === b.first && a.count === b.count;
         if (present.length !== from.length || !from.every((old) => present.some((other) => same(old, other)))) return false;
-        const replaced = present.filter((old) => old.embedder !== row.embedder || (old.first >= row.first && old.first < row.first + row.count));
+        const replaced = present.filter((old) => old.embedder !== row.embedder || old.dimensions !== row.dimensions || (old.first >= row.first && old.first < row.first + row.count));
         for (const old of replaced) tx.remove('vectors', [row.document, old.embedder, old.first]);
         tx.put('vectors', [row.document, row.embedder, row.first], row);
         return true;
@@ -336,13 +336,13 @@ export function createStore(options: StoreOptions = {}): Store {
       write(['runs', 'runEvents'], 'the history', 0, async (tx) => {
         const rows = await listAll(tx, 'runs', [], runRow);
         const known = rows.find((other) => other.id === row.id);
-        const stored = known?.events ?? 0;
-        const fresh = events.filter((event) => event.seq >= stored);
-        const isInOrder = fresh.every((event, i) => event.seq === stored + i && event.runId === row.id);
-        if (!isInOrder) throw new AppError('engine/protocol', { what: `run events out of order after ${stored}` });
-        if (fresh.length > 0) tx.put('runEvents', [row.id, stored], fresh);
-        const order = known?.order ?? nextOrder(rows);
-        tx.put('runs', [row.id], { ...(known ?? row), order, events: stored + fresh.length } satisfies RunRow);
+        const next = known?.next ?? 0;
+        const fresh = events.filter((event) => event.seq >= next);
+        const isInOrder = fresh.every((event, i) => event.runId === row.id && (i === 0 || event.seq > (fresh[i - 1]?.seq ?? 0)));
+        if (!isInOrder) throw new AppError('engine/protocol', { what: `run events out of order after ${next}` });
+        if (fresh.length > 0) tx.put('runEvents', [row.id, next], fresh);
+        const total = (known?.events ?? 0) + fresh.length;
+        tx.put('runs', [row.id], { ...(known ?? row), order: known?.order ?? nextOrder(rows), events: total, next: (fresh.at(-1)?.seq ?? next - 1) + 1 } satisfies RunRow);
       }),
     runs: () => read(['runs'], async (tx) => (await listAll(tx, 'runs', [], runRow)).sort((a, b) => b.order - a.order)),
     run: (id) =>

@@ -1,0 +1,48 @@
+/** The corpus worker: serves `CorpusWorkerApi` over one store, one library and one set of model files. */
+import { browserNet, createModelFiles } from '../src/corpus/download.ts';
+import { createTabChannel } from '../src/corpus/import.ts';
+import { createLibrary } from '../src/corpus/library.ts';
+import type { Library } from '../src/corpus/library.ts';
+import { createStore } from '../src/corpus/store.ts';
+import type { StoreNotice } from '../src/corpus/store.ts';
+import type { CorpusWorkerApi } from '../src/corpus/worker-api.ts';
+import { serve } from '../src/engine/serve.ts';
+
+const locks = navigator.locks ?? null;
+const net = browserNet(self.location.origin);
+const store = createStore({ onNotice: (notice: StoreNotice | null) => library.noticed(notice) });
+const channel = createTabChannel(typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('foray'));
+const library: Library = createLibrary({ store, net, locks, channel });
+const models = createModelFiles(store, net, locks);
+
+serve<CorpusWorkerApi>({
+  watch: (_input, call) => library.watch(call.signal),
+  library: () => library.snapshot(),
+  search: ({ request, vector }, call) => library.search(request, vector, call.signal),
+  passage: ({ id }) => library.passage(id),
+  importShard: async ({ url }, call) => ({ id: await library.importShard(url, call.signal, call.progress) }),
+  deleteCorpus: ({ id }) => library.deleteCorpus(id),
+  addDocuments: ({ files }, call) => library.addDocuments(files, call.signal, call.progress),
+  deleteDocument: ({ id }) => library.deleteDocument(id),
+  nextUnembedded: ({ embedder, dimensions, limit }) => library.nextUnembedded(embedder, dimensions, limit),
+  storeVectors: (batch) => library.storeVectors(batch),
+  async storage() {
+    const available = await store.available().catch(() => false);
+    const [estimate, persisted] = await Promise.all([
+      navigator.storage?.estimate().catch(() => null) ?? null,
+      navigator.storage?.persisted().catch(() => false) ?? false,
+    ]);
+    return { usedBytes: estimate?.usage ?? null, quotaBytes: estimate?.quota ?? null, persisted, available };
+  },
+  ensureModel: ({ model, base }, call) => models.ensure(model, base, call.signal, call.progress),
+  hasModel: ({ model }) => models.has(model),
+  modelBlob: ({ id, path }) => models.blob(id, path),
+  removeModel: ({ id }) => models.remove(id),
+  storedModels: () => models.list(),
+  appendRun: ({ id, label, startedAt, events }) => store.appendRun({ id, label, startedAt }, events),
+  runs: () => store.runs(),
+  run: ({ id }) => store.run(id),
+  deleteRun: ({ id }) => store.deleteRun(id),
+  setting: ({ name }) => store.setting(name),
+  saveSetting: ({ name, value }) => store.saveSetting(name, value),
+});
