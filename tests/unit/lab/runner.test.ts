@@ -1,0 +1,218 @@
+import { describe, expect, test } from 'vitest';
+import type { AgentEvent } from '../../../src/agent/events.ts';
+import { defaultSettings, runMethod } from '../../../src/agent/harness.ts';
+import { methodById } from '../../../src/agent/methods/registry.ts';
+import { AppError } from '../../../src/errors.ts';
+import type { Question } from '../../../src/lab/datasets.ts';
+import { itemOf, readRunFile, runRecordOf, type ItemRecord, type RunSettings } from '../../../src/lab/record.ts';
+import { aggregatesOf, runLab, summarise, summaryLine, type Ask, type LabOptions, type LabProgress } from '../../../src/lab/runner.ts';
+import { scriptedLlm, toyQuestion, toyRetriever, toyScript } from '../../fixtures/toy.ts';
+
+const toy: Question = {
+  id: 'toy-1', dataset: 'toy', question: toyQuestion, answers: ['Isk', 'river Isk'], type: 'bridge', hops: 3,
+  gold: [{ kind: 'id', id: 'd1' }, { kind: 'id', id: 'd3' }], goldPlan: [], selection: 'complete', split: null,
+};
+const born: Question = { ...toy, id: 'toy-2', question: 'Where was Mira Lund born?', answers: ['Karr'], type: 'one-hop', hops: 1, gold: [{ kind: 'id', id: 'd5' }], selection: 'by-availability' };
+const unknown: Question = { ...toy, id: 'toy-3', question: 'Who painted the harbour of Karr?', answers: [], type: 'unanswerable', gold: [], selection: null };
+
+/** The real loop over the toy corpus. */
+function toyAsk(): Ask & { asked: string[] } {
+  const asked: string[] = [];
+  const ask: Ask = (question, method, seed, signal) => {
+    asked.push(`${method} ${question.id}`);
+    const found = methodById(method);
+    if (found === undefined) throw new Error(`no method ${method}`);
+    const deps = { llm: scriptedLlm(toyScript), retriever: toyRetriever(), now: () => performance.now(), settings: { ...defaultSettings, seed } };
+    return runMethod(`run-${method}-${question.id}`, question.question, found, deps, signal);
+  };
+  return Object.assign(ask, { asked });
+}
+
+async function collect(events: AsyncIterable<AgentEvent>): Promise<AgentEvent[]> {
+  const all: AgentEvent[] = [];
+  for await (const event of events) all.push(event);
+  return all;
+}
+
+function lab(change: Partial<LabOptions>): LabOptions & { readonly written: ItemRecord[]; readonly progress: LabProgress[] } {
+  const written: ItemRecord[] = [];
+  const progress: LabProgress[] = [];
+  let clock = 0;
+  return {
+    questions: [toy, born], methods: ['foray', 'rag'], seed: 13, model: 'scripted', corpus: 'toy@0', ask: toyAsk(), now: () => (clock += 1000),
+    onItem: (item) => void written.push(item), onProgress: (next) => void progress.push(next), written, progress, ...change,
+  };
+}
+
+const never = new AbortController().signal;
+const settings: RunSettings = {
+  runId: 'r', dataset: 'toy', split: 'dev', model: 'scripted', backend: 'scripted', quant: null, corpus: 'toy@0', embedder: null, seed: 13, temperature: 0, maxTurns: 24, k: 20,
+  idsHash: 'ab', env: { ua: 'node' },
+};
+
+describe('an item (METHODS 1.3)', () => {
+  test('the toy case: steps in order, verbatim evidence, scores and cost from the events', async () => {
+    const events = await collect(toyAsk()(toy, 'foray', 13, never));
+    const item = itemOf(toy, { seed: 13, method: 'foray', model: null, corpus: 'toy@0' }, events);
+    expect(item).toMatchObject({ kind: 'trajectory', qid: 'toy-1', method: 'foray', model: 'scripted', prediction: 'Isk', stop: 'answered', error: null });
+    expect(item.steps.map((step) => step.t)).toEqual(item.steps.map((_, i) => i + 1));
+    const kinds = item.steps.map((step) => step.kind);
+    expect(kinds.slice(0, 2).toSorted()).toEqual(['plan', 'think']);
+    expect(kinds.at(-1)).toBe('answer');
+    expect(item.steps.flatMap((step) => (step.kind === 'record' ? [step.subAnswer] : []))).toEqual(['Orrin Vale', 'Teshmoor', 'Isk']);
+    for (const step of item.steps) {
+      if (step.kind !== 'record') continue;
+      for (const { doc, span, text } of step.evidence) {
+        const passage = events.flatMap((event) => (event.kind === 'searched' ? event.hits : [])).find((hit) => hit.passage.id === doc)?.passage;
+        expect(passage?.text.slice(...span)).toBe(text);
+      }
+    }
+    expect(item.scores).toMatchObject({ em: 1, f1: 1, acc: 1, trajectory: 1, allTrajectory: 1, quoteValidity: 1 });
+    const end = events.at(-1);
+    expect(end?.kind === 'runFinished' && end.cost).toMatchObject({ llmCalls: item.cost.llmCalls, searches: item.cost.searches, promptTokens: item.cost.promptTokens });
+    expect(item.cost.nodes).toBe(3);
+    expect(kinds.filter((kind) => kind === 'think').length).toBe(item.cost.llmCalls);
+    expect(kinds.filter((kind) => kind === 'search').length).toBe(item.cost.searches);
+  });
+
+  test('a method without sub-questions: its evidence stands before the answer', async () => {
+    const item = itemOf(born, { seed: 13, method: 'extractive', model: null, corpus: 'toy@0' }, await collect(toyAsk()(born, 'extractive', 13, never)));
+    expect(item.steps.map((step) => step.kind)).toEqual(['search', 'record', 'answer']);
+    expect(item.prediction).toContain('Mira Lund was born in Karr.');
+    expect(item.scores).toMatchObject({ em: 0, acc: 1, trajectory: 1, curated: 1, dropped: 0 });
+  });
+
+  test('a run that breaks off counts as failed, with the cost up to there, also where silence would be right', async () => {
+    const events = (await collect(toyAsk()(toy, 'foray', 13, never))).slice(0, -4);
+    const failure = { kind: 'app', code: 'lab/page-lost', detail: {}, message: 'lost', retryable: true } as const;
+    const cut = itemOf(unknown, { seed: 13, method: 'foray', model: null, corpus: 'toy@0' }, events, failure);
+    expect(cut).toMatchObject({ prediction: '', stop: 'error', error: { code: 'lab/page-lost' }, scores: { em: 0, f1: 0, acc: 0 } });
+    expect(cut.cost.llmCalls).toBe(events.filter((event) => event.kind === 'llmCalled').length);
+    expect(cut.cost.llmCalls).toBeGreaterThan(1);
+    const silent = itemOf(unknown, { seed: 13, method: 'foray', model: null, corpus: 'toy@0' }, events);
+    expect(silent.error?.code).toBe('bug');
+    expect(itemOf(unknown, { seed: 13, method: 'foray', model: null, corpus: 'toy@0' }, []).error?.message).toContain('no events');
+  });
+
+  test('saying nothing to an unanswerable question is right', async () => {
+    const item = itemOf(unknown, { seed: 13, method: 'foray', model: null, corpus: 'toy@0' }, await collect(toyAsk()(unknown, 'foray', 13, never)));
+    expect(item).toMatchObject({ prediction: '', error: null, scores: { em: 1, trajectory: null } });
+  });
+});
+
+describe('the runner', () => {
+  test('asks each question with each method, in order, and tells how long it takes', async () => {
+    const options = lab({});
+    const items = await runLab(options, never);
+    expect(items.map((item) => `${item.method} ${item.qid}`)).toEqual(['foray toy-1', 'rag toy-1', 'foray toy-2', 'rag toy-2']);
+    expect(options.written).toEqual(items);
+    // The clock of this test moves one second a reading: 1 s an item.
+    expect(options.progress.map((step) => step.secondsLeft)).toEqual([null, 2, 1, 0]);
+    expect(options.progress.at(-1)).toMatchObject({ done: 4, total: 4, failed: 0 });
+  });
+
+  test('a lost page fails one item and the run goes on', async () => {
+    const real = toyAsk();
+    const ask: Ask = async function* (question, method, seed, signal) {
+      let n = 0;
+      for await (const event of real(question, method, seed, signal)) {
+        if (question.id === 'toy-1' && method === 'foray' && n++ === 5) throw new AppError('lab/page-lost', { reason: 'crash' });
+        yield event;
+      }
+    };
+    const items = await runLab(lab({ ask }), never);
+    expect(items.map((item) => item.error?.code ?? null)).toEqual(['lab/page-lost', null, null, null]);
+    expect(summarise(items, ['foray', 'rag'], { resamples: 100 }).methods['foray']).toMatchObject({ n: 2, failed: 1, errors: { 'lab/page-lost': 1 } });
+  });
+
+  test('finished items are not asked again, and the summary is that of an unbroken run', async () => {
+    const whole = await runLab(lab({}), never);
+    const options = lab({ done: readRunFile(whole.slice(0, 3).map((item) => JSON.stringify(item)).join('\n')).items });
+    const items = await runLab(options, never);
+    expect((options.ask as ReturnType<typeof toyAsk>).asked).toEqual(['rag toy-2']);
+    const withoutTimes = (list: readonly ItemRecord[]): unknown =>
+      list.map((item) => ({ ...item, cost: { ...item.cost, wallMs: 0, overheadMs: 0 }, steps: item.steps.map((step) => ('ms' in step ? { ...step, ms: 0 } : step)) }));
+    expect(withoutTimes(items)).toEqual(withoutTimes(whole));
+  });
+
+  test('another seed is another item', async () => {
+    const options = lab({ done: await runLab(lab({}), never), seed: 14, methods: ['rag'] });
+    await runLab(options, never);
+    expect(options.written.length).toBe(2);
+  });
+
+  test('an abort ends it between items and within one', async () => {
+    const controller = new AbortController();
+    const options = lab({ onProgress: () => controller.abort() });
+    await expect(runLab(options, controller.signal)).rejects.toMatchObject({ name: 'AbortError' });
+    expect(options.written.length).toBe(1);
+  });
+});
+
+describe('run.jsonl', () => {
+  test('survives a torn last line, double items and run records; other lines are named', async () => {
+    const [first, second] = await runLab(lab({ methods: ['rag'] }), never);
+    if (first === undefined || second === undefined) throw new Error('two items expected');
+    const record = runRecordOf('rag', [first, second], {}, settings);
+    const lines = [first, record, { ...first, prediction: 'later' }, 'nonsense', second].map((line) => (typeof line === 'string' ? line : JSON.stringify(line)));
+    const read = readRunFile(`${lines.join('\n')}\n${JSON.stringify(first).slice(0, 100)}`);
+    expect(read.items).toEqual([first, second]);
+    expect(read.bad).toEqual([4]);
+  });
+
+  test('a run record holds every item and the intervals (METHODS 1.5)', async () => {
+    const items = await runLab(lab({ methods: ['rag'] }), never);
+    const summary = summarise(items, ['rag'], { resamples: 200 }).methods['rag'];
+    if (summary === undefined) throw new Error('no summary');
+    const record = runRecordOf('rag', items, aggregatesOf(summary), settings);
+    expect(record.subset).toEqual({ n: 2, seed: 13, ids: 'sha256:ab' });
+    expect(record.perItem.map((row) => row.id)).toEqual(['toy-1', 'toy-2']);
+    expect(record.agg['em']?.[0]).toBe(summary.em);
+    expect(JSON.parse(JSON.stringify(record))).toEqual(record);
+  });
+});
+
+describe('the summary', () => {
+  /** An item with given scores; everything else as a real one. */
+  async function items(rows: readonly { method: string; em: 0 | 1; f1: number }[]): Promise<ItemRecord[]> {
+    const [base] = await runLab(lab({ methods: ['rag'], questions: [toy] }), never);
+    if (base === undefined) throw new Error('no item');
+    const counts = new Map<string, number>();
+    return rows.map(({ method, em, f1 }) => {
+      const n = counts.get(method) ?? 0;
+      counts.set(method, n + 1);
+      return { ...base, method, qid: `q${n}`, type: n % 2 === 0 ? 'bridge' : 'comparison', selection: n < 3 ? 'complete' : 'by-availability', scores: { ...base.scores, em, f1 } };
+    });
+  }
+
+  test('means, types and selection classes apart, paired tests with Holm', async () => {
+    const a = [1, 1, 1, 1, 1, 1, 0, 0].map((em) => ({ method: 'foray', em: em as 0 | 1, f1: em }));
+    const b = [0, 0, 0, 0, 0, 0, 0, 1].map((em) => ({ method: 'rag', em: em as 0 | 1, f1: em }));
+    const c = [1, 1, 1, 1, 1, 1, 0, 0].map((em) => ({ method: 'direct', em: em as 0 | 1, f1: em }));
+    const summary = summarise(await items([...a, ...b, ...c]), ['foray', 'rag', 'direct'], { resamples: 500 });
+    expect(summary.methods['foray']).toMatchObject({ n: 8, em: 0.75, f1: 0.75 });
+    expect(summary.methods['foray']?.byType).toMatchObject({ bridge: { n: 4, em: 0.75 }, comparison: { n: 4, em: 0.75 } });
+    expect(summary.methods['foray']?.bySelection).toMatchObject({ complete: { n: 3, em: 1 }, 'by-availability': { n: 5, em: 0.6 } });
+    expect(summary.methods['foray']?.emWilson?.[0]).toBe(0.75);
+    const [rag, direct] = summary.comparisons;
+    // 6 only foray, 1 only rag: p = 2·(1+7)/2^7 = .125; Holm over two: .25.
+    expect(rag).toMatchObject({ a: 'foray', b: 'rag', n: 8, em: { onlyA: 6, onlyB: 1 }, f1: { permutation: 0.125, holm: 0.25 } });
+    expect(rag?.em.mcnemar).toBeCloseTo(0.125, 12);
+    expect(rag?.em.holm).toBeCloseTo(0.25, 12);
+    expect(rag?.em.difference?.[0]).toBeCloseTo(5 / 8);
+    expect(direct).toMatchObject({ em: { onlyA: 0, onlyB: 0, mcnemar: 1, difference: [0, 0, 0] } });
+  });
+
+  test('one line of JSON with the promised fields', async () => {
+    const line = summaryLine(summarise(await runLab(lab({}), never), ['foray', 'rag'], { resamples: 100 }));
+    expect(line).not.toContain('\n');
+    const parsed = JSON.parse(line) as { methods: Record<string, Record<string, number>> };
+    expect(Object.keys(parsed.methods)).toEqual(['foray', 'rag']);
+    expect(Object.keys(parsed.methods['foray'] ?? {})).toEqual(['n', 'em', 'f1', 'acc', 'supportRecall', 'llmCalls', 'promptTokens', 'searches', 'secondsPerQuestion']);
+    expect(parsed.methods['foray']).toMatchObject({ n: 2, supportRecall: 1 });
+  });
+
+  test('a method without items is left out', () => {
+    expect(summarise([], ['foray']).methods).toEqual({});
+  });
+});
