@@ -53,6 +53,9 @@ const catalogue = {
   'question/empty': ['Type a question first.', false],
   'run/busy': ['A question is being answered already. Stop it first.', true],
   'run/unknown-method': ['There is no method named {method}.', false],
+  'lab/bad-row': ['Line {line} of {file} is not {what}: {reason}. Correct the file and start again.', false],
+  'lab/timeout': ['The question was not answered within {seconds} s and was stopped. Give it more time or use a smaller model.', true],
+  'lab/page-lost': ['The page that answered the question was lost ({reason}). It counts as failed; the run goes on in a new page.', true],
   'run/plan-invalid': ['The plan is not valid: {reason}.', false],
 } as const satisfies Record<string, readonly [string, boolean]>;
 
