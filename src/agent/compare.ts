@@ -59,6 +59,7 @@ export function decide(question: string, facts: readonly Compared[]): string | n
   const [a, b] = facts;
   if (facts.length !== 2 || a === undefined || b === undefined || a.answer === '' || b.answer === '') return null;
   if (sameForm.test(question.trim()) && /\bsame\b/i.test(question) && !/\b(?:earlier|later|older|younger)\b/i.test(question)) {
+    if (isAdjective(a.answer) !== isAdjective(b.answer)) return null;
     const left = wordsOf(a.answer);
     const right = wordsOf(b.answer);
     const [short, long] = left.length <= right.length ? [left, right] : [right, left];
@@ -76,6 +77,11 @@ export function decide(question: string, facts: readonly Compared[]): string | n
   if (!bothDates && /\b(?:older|oldest|younger|youngest)\b/i.test(question)) return null;
   const winner = least === x < y ? a : b;
   return nameIn(winner.question, alternatives);
+}
+
+/** A nationality ("Danish") and a country ("Denmark") cannot be compared by their letters. */
+function isAdjective(answer: string): boolean {
+  return /(?:an|ish|ese|ch|ic|i)$/i.test(answer.trim()) && !/(?:land|stan|istan|japan|iran|sudan|oman|jordan|azerbaijan|taiwan|bhutan|pakistan|cardigan|michigan|mali|fiji|malawi|haiti|burundi|djibouti|brunei|republic)$/i.test(answer.trim());
 }
 
 /** Which alternative a sub-question is about: the one that shares the most words that the other lacks. */

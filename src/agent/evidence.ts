@@ -61,6 +61,10 @@ export function estimateTokens(text: string): number {
   return Math.max(Math.ceil(text.length / 4), wordsOf(text).length);
 }
 
+/** Sentences that fit less than this share of the best one's score only dilute the prompt; but a few are always offered. */
+const relevanceShare = 0.3;
+const fewestSentences = 4;
+
 /**
  * The sentences that fit a query best, within `tokenBudget`: every passage competes with its sentences, scored by overlap with the query weighted by rarity
  * among the candidates, plus a share for the passage's rank. A chosen sentence that opens with a pronoun brings the one before it. Order: passage rank, then position.
@@ -95,7 +99,9 @@ export function packSentences(hits: readonly Hit[], query: string, tokenBudget: 
   const perPassageCount = new Map<string, number>();
   let left = tokenBudget;
   const costOf = (text: string): number => estimateTokens(text) + 8;
+  const weakest = (scored[0]?.score ?? 0) * relevanceShare;
   for (const candidate of scored) {
+    if (candidate.score < weakest && chosen.size >= fewestSentences) break;
     const id = candidate.hit.passage.id;
     const count = perPassageCount.get(id) ?? 0;
     if (count >= perPassage || chosen.has(candidate)) continue;

@@ -73,11 +73,19 @@ export function assertValid(plan: Plan, question: string): void {
 }
 
 /** A plan from the texts of its steps: numbers, dependencies, answer types and final dependencies are derived, not believed. */
-export function planFromSteps(steps: readonly string[], question: string, source: Plan['source']): Plan {
+export function planFromSteps(written: readonly string[], question: string, source: Plan['source']): Plan {
+  const steps = withoutComparingStep(written);
   const nodes: PlanNode[] = steps.map((q, index) => ({ id: index + 1, q: q.trim(), deps: placeholdersOf(q), answerType: answerTypeOf(q) }));
   const used = new Set(nodes.flatMap((node) => node.deps));
   const sinks = nodes.filter((node) => !used.has(node.id)).map((node) => node.id);
   return { nodes, final: { deps: sinks, op: sinks.length > 1 || isComparison(question) ? 'compare' : 'answer' }, source };
+}
+
+/** A last step that only sets earlier answers against each other ("Is #1 older than #2?") is no search: the composition does it. */
+function withoutComparingStep(steps: readonly string[]): readonly string[] {
+  const last = steps.at(-1) ?? '';
+  const compares = placeholdersOf(last).length >= 2 && (isComparison(last) || answerTypeOf(last) === 'yes-no');
+  return compares && steps.length > 2 ? steps.slice(0, -1) : steps;
 }
 
 export function singleStep(question: string, source: 'router' | 'single-step'): Plan {
@@ -146,7 +154,7 @@ export function isComparison(question: string): boolean {
 export function looksOneHop(question: string): boolean {
   if (isComparison(question)) return false;
   const nested = (question.match(/\b(?:of|by|whose|who|which|that|where|in which|'s|’s)\b|['’]s\b/gi) ?? []).length;
-  return wordsOf(question).length <= 9 && entitiesOf(question).length <= 1 && nested <= 2;
+  return wordsOf(question).length <= 9 && entitiesOf(question).length <= 1 && nested <= 1;
 }
 
 /** The type that the wording of a question asks for; 'other' where it does not tell. */

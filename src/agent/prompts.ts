@@ -16,13 +16,21 @@ ANSWER: give the short answer to the question from the facts: a name, a date, a 
 
 const examples: readonly (readonly [string, string])[] = [
   ['PLAN\nQuestion: On which river lies the birthplace of the founder of Vale Glassworks?', '{"steps":["Who founded Vale Glassworks?","Where was #1 born?","On which river does #2 lie?"]}'],
+  ['PLAN\nQuestion: When did the mother of the director of film Salt Harbour (1951 Film) die?', '{"steps":["Who directed the film Salt Harbour (1951 Film)?","Who is the mother of #1?","When did #2 die?"]}'],
   ['PLAN\nQuestion: Which was finished earlier, the Norrow Bridge or the Tarn Viaduct?', '{"steps":["When was the Norrow Bridge finished?","When was the Tarn Viaduct finished?"]}'],
-  ['PLAN\nQuestion: Who is the mother of the director of the film Salt Harbour?', '{"steps":["Who directed the film Salt Harbour?","Who is the mother of #1?"]}'],
   [
-    'READ\nQuestion: Where was Orrin Vale born?\n1. [Vale Glassworks] Vale Glassworks makes harbour lamps in the town of Karr.\n2. [Orrin Vale] Orrin Vale (1811–1874) was a glass-maker from Teshmoor.',
+    'PLAN\nQuestion: Are both the composer of Night Mill and the composer of Karr Waltz from the same country?',
+    '{"steps":["Who composed Night Mill?","Who composed Karr Waltz?","Which country is #1 from?","Which country is #2 from?"]}',
+  ],
+  [
+    'READ\nQuestion: Where was Orrin Vale born?\n1. [Vale Glassworks] Vale Glassworks makes harbour lamps in the town of Karr.\n2. [Orrin Vale] Orrin Vale (3 May 1811 – 1874) was a glass-maker from Teshmoor.',
     '{"sentence":2,"answer":"Teshmoor"}',
   ],
-  ['READ\nQuestion: When did Mira Lund die?\n1. [Mira Lund] Mira Lund was born in Karr in 1840.\n2. [Karr] Karr lies in the hills.', '{"sentence":0,"answer":""}'],
+  [
+    'READ\nQuestion: When was Orrin Vale born?\n1. [Orrin Vale] Orrin Vale (3 May 1811 – 1874) was a glass-maker from Teshmoor.\n2. [Karr] Karr was founded in 1790.',
+    '{"sentence":1,"answer":"3 May 1811"}',
+  ],
+  ['READ\nQuestion: Who is the mother of Mira Lund?\n1. [Mira Lund] Mira Lund was born in Karr in 1840.\n2. [Karr] Karr lies in the hills.', '{"sentence":0,"answer":""}'],
   [
     'ANSWER\nQuestion: Which was finished earlier, the Norrow Bridge or the Tarn Viaduct?\nFacts:\n1. When was the Norrow Bridge finished? 1861\n2. When was the Tarn Viaduct finished? 1849',
     '{"answer":"the Tarn Viaduct"}',

@@ -120,6 +120,11 @@ async function executePlan(tools: Tools, plan: Plan): Promise<{ results: Map<num
 async function executeNode(tools: Tools, node: PlanNode, plan: Plan, answers: ReadonlyMap<number, string>): Promise<NodeResult> {
   const { text: question, degraded } = substitute(node, plan, answers);
   tools.emit({ kind: 'nodeStarted', node: node.id, question });
+  if (degraded) {
+    // Searching for a person that was not found answers about another one: the whole question is searched instead.
+    tools.emit({ kind: 'nodeFinished', node: node.id, status: 'skipped', answer: '', stop: 'not-found' });
+    return { question, answer: '', evidence: [], status: 'skipped' };
+  }
   const type = answerTypeOf(question) === 'other' ? node.answerType : answerTypeOf(question);
   const reader = new Reader(tools, node.id, question, type);
   const offered = new Set<string>();
@@ -147,9 +152,8 @@ async function executeNode(tools: Tools, node: PlanNode, plan: Plan, answers: Re
     for (const hit of shown) offered.add(hit.passage.id);
     const fact = await reader.read(shown, round === 0 ? question : `${question} ${query}`);
     if (fact !== null) {
-      const status: NodeStatus = degraded ? 'degraded' : 'answered';
-      tools.emit({ kind: 'nodeFinished', node: node.id, status, answer: fact.answer, stop: 'answered' });
-      return { ...fact, question, status };
+      tools.emit({ kind: 'nodeFinished', node: node.id, status: 'answered', answer: fact.answer, stop: 'answered' });
+      return { ...fact, question, status: 'answered' };
     }
   }
   tools.emit({ kind: 'nodeFinished', node: node.id, status: 'failed', answer: '', stop });

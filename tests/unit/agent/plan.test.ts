@@ -44,12 +44,12 @@ describe('validity (METHODS §1.2, §14.5)', () => {
 
 describe('substitution', () => {
   it('puts #12 in before #1, and whole numbers only', () => {
-    const plan = planFromSteps([...Array.from({ length: 12 }, (_, i) => `What is ${i}?`), 'Did #1 meet #12?'], question, 'llm');
+    const plan = planFromSteps([...Array.from({ length: 12 }, (_, i) => `What is ${i}?`), 'Where did #1 meet #12?'], question, 'llm');
     const answers = new Map([
       [1, 'Ann'],
       [12, 'Bob'],
     ]);
-    expect(substitute(plan.nodes[12] as Plan['nodes'][number], plan, answers)).toEqual({ text: 'Did Ann meet Bob?', degraded: false });
+    expect(substitute(plan.nodes[12] as Plan['nodes'][number], plan, answers)).toEqual({ text: 'Where did Ann meet Bob?', degraded: false });
   });
 
   it('marks a step whose parent has no answer and puts in its wording', () => {
