@@ -65,12 +65,11 @@ function eachWord(text: string, visit: (start: number, end: number) => void): vo
     if (kind === dense) {
       while (at < length) {
         const next = text.codePointAt(at) ?? 0;
-        if (classify(next) !== dense) break;
+        const nextKind = classify(next);
+        if (nextKind !== dense && (nextKind !== letter || !/\p{M}/u.test(String.fromCodePoint(next)))) break;
         at += next > 0xffff ? 2 : 1;
       }
-      for (const piece of denseSegmenter().segment(text.slice(start, at))) {
-        if (piece.isWordLike === true) visit(start + piece.index, start + piece.index + piece.segment.length);
-      }
+      eachDenseWord(text.slice(start, at), start, visit);
       continue;
     }
     let letters = 0; // letters since the last point, to tell an acronym from the end of a sentence
@@ -101,6 +100,23 @@ function eachWord(text: string, visit: (start: number, end: number) => void): vo
     }
     visit(start, at);
     if (points > 0 && text.charCodeAt(at) === 0x2e) at++;
+  }
+}
+
+/** Cuts a run of a script without spaces. It is cut in its composed form, so that decomposed text gives the same words; places are those of the text as given. */
+function eachDenseWord(run: string, offset: number, visit: (start: number, end: number) => void): void {
+  const composed = run.normalize('NFC');
+  const places = [0]; // by offset in the composed run: offset in the run
+  if (composed !== run) {
+    let at = 0;
+    for (const cluster of run.match(/\P{M}\p{M}*|\p{M}+/gu) ?? []) {
+      at += cluster.length;
+      for (let i = cluster.normalize('NFC').length; i > 0; i--) places.push(at);
+    }
+  }
+  const place = (at: number): number => offset + (composed === run ? at : (places[at] ?? run.length));
+  for (const piece of denseSegmenter().segment(composed)) {
+    if (piece.isWordLike === true) visit(place(piece.index), place(piece.index + piece.segment.length));
   }
 }
 
@@ -141,12 +157,17 @@ function measure(word: string): number {
   return (word.match(/[aeiouy]+[^aeiouy]+/g) ?? []).length;
 }
 
+/** Nouns whose plural in -ies does not come from -y. */
+const endsInIe: ReadonlySet<string> = new Set(
+  'movie calorie zombie cookie rookie prairie sortie genie selfie hippie birdie collie pixie brownie hoodie goalie bookie magpie necktie eyrie lingerie reverie menagerie'.split(' '),
+);
+
 /** Plural, -ed, -ing and final -e of English words; other words, short words and numbers stay. */
 function stem(word: string): string {
   if (word.length < 4 || !/^[a-z]+$/.test(word)) return word;
   let w = word;
   if (w.endsWith('s')) {
-    if (w.endsWith('ies')) w = w.length > 4 ? `${w.slice(0, -3)}y` : w.slice(0, -1);
+    if (w.endsWith('ies')) w = w.length > 4 && !endsInIe.has(w.slice(0, -1)) ? `${w.slice(0, -3)}y` : w.slice(0, -1);
     else if (/(?:ss|x|ch|sh|zz|o)es$/.test(w) && w.length > 4) w = w.slice(0, -2);
     else if (!/(?:ss|us|is)$/.test(w)) w = w.slice(0, -1);
   }
@@ -160,7 +181,7 @@ function stem(word: string): string {
     else if (/([^aeioulsz])\1$/.test(w)) w = w.slice(0, -1);
     else if (measure(w) === 1 && shortEnd.test(w)) w += 'e';
   }
-  if (w.endsWith('e') && w.length > 4) {
+  if (w.endsWith('e') && !w.endsWith('ie') && w.length > 4) {
     const base = w.slice(0, -1);
     const m = measure(base);
     if (m > 1 || (m === 1 && !shortEnd.test(base))) w = base;

@@ -40,15 +40,17 @@ export interface RankingParameters {
   readonly candidates: number;
   /** The k of reciprocal rank fusion. */
   readonly fusion: number;
-  /** Share of the fused rank in a candidate's base score; the rest is its share of the best word score. */
+  /** Share of the fused rank in a candidate's base score; the rest is its share of the best word score and of the best similarity. */
   readonly rankShare: number;
+  /** Weight of similarity in that rest, where there are vectors. */
+  readonly denseShare: number;
   /** Added to passages of documents whose title stands in the question. */
   readonly titleBonus: number;
   /** How many best candidates may pass on score, and to how many linked passages each. */
   readonly spreaders: number;
   readonly fanOut: number;
   readonly linkWeight: number;
-  /** A linked passage gains linkWeight × score of the spreader × (floor + (1 - floor)… × its own share): see `linkShare`. */
+  /** A linked passage gains linkWeight × the spreader's score × (linkFloor + linkShare × its own share of the best). */
   readonly linkFloor: number;
   readonly linkShare: number;
   /** Factor for links against their direction. */
@@ -56,18 +58,20 @@ export interface RankingParameters {
   readonly steps: number;
 }
 
+/** Tuned by hand on the train splits of 2WikiMultihopQA, HotpotQA and MuSiQue; flat around these values. */
 export const rankingDefaults: RankingParameters = {
-  lexical: lexicalDefaults,
+  lexical: { ...lexicalDefaults, titleBoost: 2 },
   candidates: 100,
   fusion: 60,
-  rankShare: 0,
-  titleBonus: 0.5,
-  spreaders: 8,
+  rankShare: 0.1,
+  denseShare: 0.35,
+  titleBonus: 0.75,
+  spreaders: 6,
   fanOut: 6,
   linkWeight: 0.6,
   linkFloor: 0.6,
   linkShare: 0.6,
-  incoming: 0.4,
+  incoming: 0.2,
   steps: 1,
 };
 
@@ -136,8 +140,14 @@ export function rank(
     c.score += 1 / (parameters.fusion + i + 1);
     c.paths.push({ kind: 'dense', rank: i + 1, score });
   });
+  // A passage's share of the best: word scores start at 0, similarities at that of the last candidate.
   const bestWords = words.scores[0] ?? 0;
-  const share = (ordinal: number): number => (bestWords > 0 ? (words.all[ordinal] ?? 0) / bestWords : 0);
+  const floor = dense?.at(-1)?.score ?? 0;
+  const range = (dense?.[0]?.score ?? 0) - floor;
+  const similar = new Map(dense?.map(({ ordinal, score }) => [ordinal, range > 0 ? (score - floor) / range : 1]));
+  const denseShare = similar.size === 0 ? 0 : bestWords === 0 ? 1 : parameters.denseShare;
+  const share = (ordinal: number): number =>
+    (1 - denseShare) * (bestWords > 0 ? (words.all[ordinal] ?? 0) / bestWords : 0) + denseShare * (similar.get(ordinal) ?? 0);
   for (const c of candidates.values()) {
     const fused = (c.score * (parameters.fusion + 1)) / Math.max(1, lists);
     c.score = parameters.rankShare * fused + (1 - parameters.rankShare) * share(c.ordinal);

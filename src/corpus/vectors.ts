@@ -23,7 +23,8 @@ export function quantise(values: Float32Array, dimensions: number): QuantisedRow
     let largest = 0;
     for (let i = from; i < from + dimensions; i++) {
       const magnitude = Math.abs(values[i] ?? 0);
-      largest = magnitude <= largest ? largest : magnitude; // NaN stays
+      if (!(magnitude <= largest)) largest = magnitude;
+      if (!Number.isFinite(largest)) break;
     }
     if (!Number.isFinite(largest) || largest === 0) continue;
     scales[r] = largest / 127;
