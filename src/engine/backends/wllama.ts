@@ -7,8 +7,9 @@ import type { ChatCompletionChunk, ChatCompletionParams } from '@wllama/wllama/e
 import wasmUrl from '@wllama/wllama/esm/wasm/wllama.wasm?url';
 import { AppError, abortError } from '../../errors.ts';
 import { createProgressMeter } from '../../progress.ts';
-import type { ContinuationScore, GenerateEvent, GenerateRequest, GenerateResult, Llm, LlmInfo, Message, TokenLogprob } from '../llm.ts';
+import type { ContinuationScore, GenerateEvent, GenerateRequest, GenerateResult, JsonSchema, Llm, LlmInfo, Message, TokenLogprob } from '../llm.ts';
 import type { LlmLoadRequest } from '../worker-api.ts';
+import { grammarOf, literal } from '../grammar.ts';
 import { createEventQueue, estimateTokens, generationError, loading } from './backend.ts';
 import type { OpenBackend } from './backend.ts';
 
@@ -64,7 +65,7 @@ export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
           isBroken = true;
           await engine.wllama.exit().catch(() => {});
         }
-        throw translate(error, info.contextTokens);
+        throw translate(explained(error, engine.log), info.contextTokens);
       } finally {
         // The slot is free only when the library says so; leaving earlier would run two requests into each other.
         stop.abort();
@@ -76,7 +77,26 @@ export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
     const llm: Llm = {
       info,
       async *generate(generateRequest, callerSignal) {
-        yield* collect(run(completionParams(generateRequest), callerSignal), generateRequest);
+        let said = '';
+        try {
+          for await (const event of collect(run(completionParams(generateRequest), callerSignal), generateRequest)) {
+            if (event.kind === 'text') said += event.delta;
+            yield event;
+          }
+          return;
+        } catch (error) {
+          // With log-probabilities the library breaks on a character that is split into several tokens; what was said already is not said again.
+          if (generateRequest.logprobs !== true || !isBroken) throw error;
+        }
+        const { logprobs: _, ...plain } = generateRequest;
+        for await (const event of collect(run(completionParams(plain), callerSignal), plain)) {
+          if (event.kind !== 'text') yield event;
+          else {
+            const shared = commonPrefix(said, event.delta);
+            said = said.slice(shared);
+            if (shared < event.delta.length) yield { kind: 'text', delta: event.delta.slice(shared) };
+          }
+        }
       },
       async score(messages, continuation, callerSignal) {
         return scoreByGrammar((params) => run(params, callerSignal), messages, continuation);
@@ -91,6 +111,8 @@ export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
 
 interface Engine {
   readonly wllama: Wllama;
+  /** The latest lines that the native code wrote. */
+  readonly log: readonly string[];
   readonly device: 'webgpu' | 'wasm';
   readonly threads: number;
   readonly contextTokens: number;
@@ -104,8 +126,10 @@ async function startEngine(request: LlmLoadRequest): Promise<Engine> {
   if (blobs.length === 0) throw new Error('no .gguf file');
   const log: string[] = [];
   const keep = (...parts: unknown[]): void => {
-    if (log.length < 2000) log.push(parts.map(String).join(' '));
+    log.push(parts.map(String).join(' '));
+    if (isLoaded && log.length > 100) log.shift();
   };
+  let isLoaded = false;
   const wllama = new Wllama({ default: wasmUrl }, { logger: { ...LoggerWithoutDebug, debug: keep, log: keep, warn: keep, error: keep }, allowOffline: true });
   // Its own fallback for browsers without JSPI fetches from a CDN.
   wllama.setCompat(null);
@@ -120,18 +144,20 @@ async function startEngine(request: LlmLoadRequest): Promise<Engine> {
       kv_unified: true,
       warmup: false,
       reasoning: false,
-      skip_chat_parsing: true,
     });
   } catch (error) {
     await wllama.exit().catch(() => {});
-    const cause = log.findLast((line) => /error|fail|unable|invalid/i.test(line));
-    throw cause === undefined ? error : new Error(`${error instanceof Error ? error.message : String(error)} (${cause.trim()})`, { cause: error });
+    throw explained(error, log);
   }
   const context = wllama.getLoadedContextInfo();
+  const device = log.some((line) => /webgpu\S* model buffer size|offloaded [1-9]\d*\/\d+ layers/i.test(line)) ? 'webgpu' : 'wasm';
+  isLoaded = true;
+  log.length = 0;
   return {
     wllama,
+    log,
     // What the library claims to support says nothing about what it chose; its log names the device of the weights.
-    device: log.some((line) => /webgpu\S* model buffer size|offloaded [1-9]\d*\/\d+ layers/i.test(line)) ? 'webgpu' : 'wasm',
+    device,
     threads: wllama.getNumThreads(),
     contextTokens: Math.min(context.n_ctx, context.n_ctx_train),
   };
@@ -146,9 +172,14 @@ function completionParams(request: GenerateRequest): ChatCompletionParams {
     ...(request.topP === undefined ? {} : { top_p: request.topP }),
     ...(request.seed === undefined ? {} : { seed: request.seed }),
     ...(request.stop === undefined ? {} : { stop: [...request.stop] }),
-    ...(request.schema === undefined ? {} : { response_format: { type: 'json_schema', json_schema: { name: 'answer', schema: request.schema, strict: true } } }),
+    ...(request.schema === undefined ? {} : schemaParams(request.schema)),
     ...(request.logprobs === true ? { logprobs: true, top_logprobs: 1 } : {}),
   } as ChatCompletionParams;
+}
+
+function schemaParams(schema: JsonSchema): { grammar: string } | { response_format: ChatCompletionParams['response_format'] } {
+  const grammar = grammarOf(schema);
+  return grammar === null ? { response_format: { type: 'json_schema', json_schema: { name: 'answer', schema, strict: true } } } : { grammar };
 }
 
 async function* collect(chunks: AsyncIterable<ChatCompletionChunk>, request: GenerateRequest): AsyncGenerator<GenerateEvent> {
@@ -156,13 +187,20 @@ async function* collect(chunks: AsyncIterable<ChatCompletionChunk>, request: Gen
   let finish: GenerateResult['finish'] = 'stop';
   const logprobs: TokenLogprob[] = [];
   let last: ChatCompletionChunk | undefined;
+  // The library repeats an assistant message that it continues.
+  let repeated = request.messages.at(-1)?.role === 'assistant' ? (request.messages.at(-1)?.content ?? '') : '';
   for await (const chunk of chunks) {
     last = chunk.timings === undefined && chunk.usage === undefined ? last : chunk;
     const choice = chunk.choices[0];
     if (choice === undefined) continue;
     for (const entry of choice.logprobs?.content ?? []) logprobs.push({ token: entry.token, logprob: entry.logprob });
     if (choice.finish_reason === 'length') finish = 'length';
-    const delta = choice.delta.content ?? '';
+    let delta = choice.delta.content ?? '';
+    if (repeated !== '') {
+      const shared = commonPrefix(repeated, delta);
+      repeated = shared === delta.length ? repeated.slice(shared) : '';
+      delta = delta.slice(shared);
+    }
     if (delta === '') continue;
     text += delta;
     yield { kind: 'text', delta };
@@ -187,40 +225,57 @@ async function* collect(chunks: AsyncIterable<ChatCompletionChunk>, request: Gen
 }
 
 /**
- * log p(continuation | messages) in one request: a grammar leaves the engine nothing but the continuation, and the probabilities it reports are those of the
- * model before the grammar is applied. The tokens are the ones the model itself prefers for that text, which is the usual tokenisation.
+ * log p(continuation | messages): a grammar leaves the engine nothing but the continuation, and the probabilities it reports are those of the model before the
+ * grammar is applied. The tokens are the ones the model itself prefers for that text, which is the usual tokenisation. Characters outside ASCII are passed over
+ * (their probability is taken for 1, `topn`): where one is split into several tokens, the library breaks when asked for their probabilities.
  */
 async function scoreByGrammar(
   run: (params: ChatCompletionParams) => AsyncIterable<ChatCompletionChunk>,
   messages: readonly Message[],
   continuation: string,
 ): Promise<ContinuationScore | null> {
-  if (continuation === '') return { sum: 0, mean: 0, tokens: 0, method: 'exact' };
-  const params = {
-    ...completionParams({ messages, maxTokens: new TextEncoder().encode(continuation).length + 1, temperature: 0, logprobs: true }),
-    grammar: `root ::= ${gbnfLiteral(continuation)}`,
-  };
+  const last = messages.at(-1);
+  const [before, opening] = last?.role === 'assistant' ? [messages.slice(0, -1), last.content] : [messages, ''];
   let sum = 0;
   let tokens = 0;
-  let rest = new TextEncoder().encode(continuation).length;
-  for await (const chunk of run(params)) {
-    for (const entry of chunk.choices[0]?.logprobs?.content ?? []) {
-      const bytes = entry.bytes?.length ?? new TextEncoder().encode(entry.token).length;
-      // What follows the continuation is the end of the turn, which is no part of it.
-      if (rest <= 0 || bytes === 0) continue;
-      rest -= bytes;
-      sum += entry.logprob;
-      tokens++;
+  for (const part of continuation.matchAll(asciiRuns)) {
+    const text = part[0];
+    const said = opening + continuation.slice(0, part.index);
+    const prompt: readonly Message[] = said === '' ? before : [...before, { role: 'assistant', content: said }];
+    const params = { ...completionParams({ messages: prompt, maxTokens: text.length + 1, temperature: 0, logprobs: true }), grammar: `root ::= ${literal(text)}` };
+    let rest = text.length;
+    for await (const chunk of run(params)) {
+      for (const entry of chunk.choices[0]?.logprobs?.content ?? []) {
+        // What follows the continuation is the end of the turn, which is no part of it.
+        if (rest <= 0 || entry.token === '') continue;
+        rest -= entry.token.length;
+        sum += entry.logprob;
+        tokens++;
+      }
     }
+    if (rest > 0) return null;
   }
-  if (rest > 0 || !Number.isFinite(sum)) return null;
-  return { sum, mean: sum / tokens, tokens, method: 'exact' };
+  if (!Number.isFinite(sum)) throw new AppError('engine/not-finite', { what: 'the score of a continuation' });
+  // eslint-disable-next-line no-control-regex
+  return { sum, mean: tokens === 0 ? 0 : sum / tokens, tokens, method: /[^\x00-\x7F]/.test(continuation) ? 'topn' : 'exact' };
 }
 
-/** A text as a terminal of llama.cpp's grammar notation. */
-export function gbnfLiteral(text: string): string {
-  const escaped = text.replace(/[\\"\n\r\t]/g, (c) => ({ '\\': '\\\\', '"': '\\"', '\n': '\\n', '\r': '\\r', '\t': '\\t' })[c] ?? c);
-  return `"${escaped}"`;
+// eslint-disable-next-line no-control-regex
+const asciiRuns = /[\x00-\x7F]+/g;
+
+function commonPrefix(a: string, b: string): number {
+  let i = 0;
+  while (i < a.length && i < b.length && a[i] === b[i]) i++;
+  return i;
+}
+
+/** The error with the last complaint of the native code, which says what its own message leaves out. */
+function explained(error: unknown, log: readonly string[]): unknown {
+  const cause = log.findLast((line) => !/stack trace/i.test(line) && line.trim() !== '');
+  if (cause === undefined || !(error instanceof Error) || error.message.includes(cause.trim())) return error;
+  const better = new Error(`${error.message} (${cause.trim()})`, { cause: error });
+  better.name = error.name;
+  return better;
 }
 
 function translate(error: unknown, limit: number): Error {
