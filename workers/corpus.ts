@@ -20,9 +20,9 @@ serve<CorpusWorkerApi>({
   library: () => library.snapshot(),
   search: ({ request, vector }, call) => library.search(request, vector, call.signal),
   passage: ({ id }) => library.passage(id),
-  importShard: async ({ url }, call) => ({ id: await library.importShard(url, call.signal, call.progress) }),
+  importShard: async ({ url }, call) => ({ id: await library.importShard(url, call.signal, (progress) => call.progress(progress)) }),
   deleteCorpus: ({ id }) => library.deleteCorpus(id),
-  addDocuments: ({ files }, call) => library.addDocuments(files, call.signal, call.progress),
+  addDocuments: ({ files }, call) => library.addDocuments(files, call.signal, (progress) => call.progress(progress)),
   deleteDocument: ({ id }) => library.deleteDocument(id),
   nextUnembedded: ({ embedder, dimensions, limit }) => library.nextUnembedded(embedder, dimensions, limit),
   storeVectors: (batch) => library.storeVectors(batch),
@@ -34,7 +34,7 @@ serve<CorpusWorkerApi>({
     ]);
     return { usedBytes: estimate?.usage ?? null, quotaBytes: estimate?.quota ?? null, persisted, available };
   },
-  ensureModel: ({ model, base }, call) => models.ensure(model, base, call.signal, call.progress),
+  ensureModel: ({ model, base }, call) => models.ensure(model, base, call.signal, (progress) => call.progress(progress)),
   hasModel: ({ model }) => models.has(model),
   modelBlob: ({ id, path }) => models.blob(id, path),
   removeModel: ({ id }) => models.remove(id),

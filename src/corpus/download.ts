@@ -367,7 +367,7 @@ export function createModelFiles(store: Store, net: Net, locks: Pick<LockManager
     let before = 0;
     for (const file of model.files) {
       signal.throwIfAborted();
-      if (!/^(?!.*(^|\/)\.\.?(\/|$))[\w./-]+$/.test(`${model.id}/${file.path}`)) throw new AppError('download/not-found', { file: file.path, status: 'bad name' });
+      if (!/^([\w-][\w.-]*\/)*[\w-][\w.-]*$/.test(file.path) || !/^[\w-][\w.-]*$/.test(model.id)) throw new AppError('download/not-found', { file: file.path, status: 'bad name' });
       if (!isStored(await store.file(model.id, file.path), file)) {
         const sources = [new URL(`models/${model.id}/${file.path}`, base).href, ...(file.hubUrl === null ? [] : [file.hubUrl])];
         const sink = fileSink(store, model.id, file);

@@ -71,7 +71,13 @@ export type OnIdentified = (id: string, name: string) => (progress: Progress | n
  * Imports the shard in the folder `url`, or finishes what an earlier import left. Resolves with its id when it is complete; at once if it was already.
  * Rejects with `shard/*`, `download/*`, `storage/*` or `AbortError`; finished parts stay in all cases.
  */
-export async function importShard(url: string, tools: ImportTools, signal: AbortSignal, onProgress: OnProgress, onIdentified: OnIdentified = () => () => {}): Promise<string> {
+export async function importShard(
+  url: string,
+  tools: ImportTools,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+  onIdentified: OnIdentified = () => () => {},
+): Promise<string> {
   const folder = shardFolder(url, tools.net.origin);
   const text = await fetchManifest(folder, tools.net, signal, onProgress);
   const manifest = parseManifest(text, folder.href);
@@ -231,8 +237,9 @@ async function importParts(
   );
   if (signal.aborted) signal.throwIfAborted();
   const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
-  const failure = errors.find((error) => !isAbort(error)) ?? errors[0] ?? damaged;
-  if (failure !== null && failure !== undefined) throw failure;
+  const failure = errors.find((error) => !isAbort(error)) ?? errors[0];
+  if (failure !== undefined) throw failure instanceof Error ? failure : new Error('the import failed', { cause: failure });
+  if (damaged !== null) throw damaged as AppError;
   await store.completeImport(id, digest);
   report('done', manifest.name);
 }

@@ -121,6 +121,12 @@ export function createLibrary(tools: ImportTools): Library {
     return started;
   }
 
+  /** What a search needs: also what was just imported or added is open. */
+  async function current(): Promise<void> {
+    await ready();
+    await lastRefresh;
+  }
+
   /** Brings the opened state in line with the store. Resolves when word indexes are open. One at a time, in order. */
   function refresh(): Promise<void> {
     const next = lastRefresh.then(readStore);
@@ -134,7 +140,7 @@ export function createLibrary(tools: ImportTools): Library {
     for (const row of rows) {
       const key = `${row.id}@${row.digest}`;
       const known = shards.get(key);
-      nextShards.set(key, known?.row.state === row.state ? known : { ...decodeRow(row), opened: null, storedBytes: 0 });
+      nextShards.set(key, known?.row.state === row.state && known.error === null ? known : { ...decodeRow(row), opened: null, storedBytes: 0 });
     }
     const nextDocuments = new Map<string, OwnDocument>();
     for (const row of documentRows) {
@@ -441,11 +447,11 @@ export function createLibrary(tools: ImportTools): Library {
     },
     snapshot,
     async search(request, vector, signal) {
-      await ready();
+      await current();
       return search(request, sources(), { vector, fetchPassages, now, signal });
     },
     async passage(id) {
-      await ready();
+      await current();
       const parsed = parsePassageId(id);
       if (parsed === null) return null;
       const { corpus, rest } = parsed;

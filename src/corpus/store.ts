@@ -3,7 +3,7 @@
  * Promise: each call is one transaction, whole or not at all; a lost connection is opened again once and the call repeated; where the browser stores
  * nothing, the same store works in memory. Failures are `AppError`s of the area `storage`; rows that cannot be decoded count as absent.
  */
-import { openDB } from 'idb';
+import { wrap } from 'idb';
 import type { IDBPDatabase, IDBPTransaction } from 'idb';
 import * as v from 'valibot';
 import { AppError } from '../errors.ts';
@@ -88,6 +88,13 @@ export type RunRow = v.InferOutput<typeof runRow>;
 
 const eventRow = v.looseObject({ runId: v.string(), seq: count, kind: v.string() });
 
+export interface BlockPlace {
+  readonly id: string;
+  readonly digest: string;
+  readonly file: string;
+  readonly block: number;
+}
+
 export type StoreNotice = 'memory-only' | 'newer' | 'blocked' | 'cleared';
 
 export interface StoreOptions {
@@ -114,7 +121,7 @@ export interface Store {
   completeImport(id: string, digest: string): Promise<void>;
   deleteCorpus(id: string): Promise<void>;
   /** Blocks in the order asked; null for those that are gone. `digest` is the document's id where `id` is `own`. */
-  blocks(wanted: readonly { readonly id: string; readonly digest: string; readonly file: string; readonly block: number }[]): Promise<readonly (Uint8Array<ArrayBuffer> | null)[]>;
+  blocks(wanted: readonly BlockPlace[]): Promise<readonly (Uint8Array<ArrayBuffer> | null)[]>;
 
   documents(): Promise<readonly DocumentRow[]>;
   addDocument(row: Omit<DocumentRow, 'order'>, parts: readonly { readonly part: PartRow; readonly blocks: readonly Uint8Array[] }[]): Promise<DocumentRow>;
@@ -299,7 +306,8 @@ export function createStore(options: StoreOptions = {}): Store {
         const present = await listAll(tx, 'vectors', [row.document], vectorRow);
         const same = (a: VectorRow, b: VectorRow): boolean => a.embedder === b.embedder && a.first === b.first && a.count === b.count;
         if (present.length !== from.length || !from.every((old) => present.some((other) => same(old, other)))) return false;
-        const replaced = present.filter((old) => old.embedder !== row.embedder || old.dimensions !== row.dimensions || (old.first >= row.first && old.first < row.first + row.count));
+        const isOfOther = (old: VectorRow): boolean => old.embedder !== row.embedder || old.dimensions !== row.dimensions;
+        const replaced = present.filter((old) => isOfOther(old) || (old.first >= row.first && old.first < row.first + row.count));
         for (const old of replaced) tx.remove('vectors', [row.document, old.embedder, old.first]);
         tx.put('vectors', [row.document, row.embedder, row.first], row);
         return true;
@@ -365,8 +373,9 @@ const nameOf = (error: unknown): string => (typeof error === 'object' && error !
 
 /** Rejects with `storage/newer`, or with whatever says that there is no storage here. */
 async function openEngine(options: StoreOptions, notify: (notice: StoreNotice | null) => void): Promise<Engine> {
-  const factory = options.indexedDB === undefined ? globalThis.indexedDB : options.indexedDB;
-  if (factory === null || factory === undefined) throw new Error('no IndexedDB');
+  const given = options.indexedDB === undefined ? globalThis.indexedDB : options.indexedDB;
+  if (given === null || given === undefined) throw new Error('no IndexedDB');
+  const factory: IDBFactory = given;
   let database: Promise<IDBPDatabase> | null = null;
   let isReplaced = false; // by a newer version in another tab
   let wasOpen = false;
@@ -375,24 +384,29 @@ async function openEngine(options: StoreOptions, notify: (notice: StoreNotice | 
     if (isReplaced) return Promise.reject(new AppError('storage/newer'));
     if (database !== null) return database;
     let isNew = false;
-    const opening: Promise<IDBPDatabase> = openDB(databaseName, options.version ?? databaseVersion, {
-      upgrade(db) {
+    const request = async (): Promise<IDBPDatabase | undefined> => {
+      const asked = factory.open(databaseName, options.version ?? databaseVersion);
+      asked.addEventListener('upgradeneeded', () => {
         isNew = true;
-        for (const name of storeNames) if (!db.objectStoreNames.contains(name)) db.createObjectStore(name);
-      },
-      blocked: () => notify('blocked'),
-      blocking(_current, next, event) {
-        // Whoever keeps an old connection open keeps the other tab from starting; a deletion (next is null) may be followed by a new start.
-        (event.target as IDBDatabase).close();
-        if (database === opening) database = null;
-        isReplaced = next !== null;
-        notify(isReplaced ? 'newer' : 'cleared');
-      },
-      terminated() {
-        if (database === opening) database = null;
-      },
-    }).then(
+        for (const name of storeNames) if (!asked.result.objectStoreNames.contains(name)) asked.result.createObjectStore(name);
+      });
+      asked.addEventListener('blocked', () => notify('blocked'));
+      return wrap(asked);
+    };
+    const opening: Promise<IDBPDatabase> = request().then(
       (db) => {
+        if (db === undefined) throw new Error('no database');
+        db.addEventListener('versionchange', (event) => {
+          // Whoever keeps an old connection open keeps the other tab from starting; a deletion (no version) may be followed by a new start.
+          db.close();
+          if (database === opening) database = null;
+          isReplaced = event.newVersion !== null;
+          notify(isReplaced ? 'newer' : 'cleared');
+        });
+        // The browser ended the connection: the next call opens it again.
+        db.addEventListener('close', () => {
+          if (database === opening) database = null;
+        });
         notify(isNew && wasOpen ? 'cleared' : null);
         wasOpen = true;
         return db;

@@ -154,7 +154,7 @@ export interface CorpusWorkerApi {
   removeModel(input: { readonly id: string }): Promise<void>;
   storedModels(): Promise<readonly StoredModel[]>;
 
-  /** Appends events of a run, in order of `seq` (those that are stored already are skipped); the first call creates it. `label` and `startedAt` count in the first call only. */
+  /** Appends events of a run, in order of `seq` (those that are stored already are skipped); the first call creates it, and only its `label` and `startedAt` count. */
   appendRun(input: { readonly id: string; readonly label: string; readonly startedAt: number; readonly events: readonly StoredEvent[] }): Promise<void>;
   runs(): Promise<readonly RunSummary[]>;
   /** All events in order; null if there is no such run. */
