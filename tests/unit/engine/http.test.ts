@@ -125,6 +125,17 @@ describe('http backend', () => {
     expect((await complete(llm, ask, never)).text).toBe('fine');
   });
 
+  it('closes the connection when the reader leaves early', async () => {
+    reply = (response) => void response.writeHead(200).write(delta('a'));
+    for await (const first of (await open()).generate(ask, never)) if (first.kind === 'text') break;
+    await expect.poll(() => seen[0]?.closed).toBe(true);
+  });
+
+  it('reads a last line that is not ended', async () => {
+    reply = (response) => void response.writeHead(200).end(delta('a') + delta('b').trimEnd());
+    expect((await complete(await open(), ask, never)).text).toBe('ab');
+  });
+
   it('says what an endpoint answered when it refuses', async () => {
     reply = (response) => void response.writeHead(404).end('{"error":{"message":"model tiny not found"}}');
     const error = await failure(complete(await open(), ask, never));

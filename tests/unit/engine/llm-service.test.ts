@@ -179,6 +179,8 @@ describe('gate', () => {
     expect(seen).toEqual([]);
     leaves[0]?.();
     leaves[0]?.();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(seen).toEqual([3]);
     (await third)();
     await fourth;
     expect(seen).toEqual([3, 4]);
