@@ -162,8 +162,8 @@ export async function demoShardFault(folder = join(root, 'public', 'shards', 'de
   }
   const parts = typeof manifest === 'object' && manifest !== null && 'parts' in manifest && Array.isArray(manifest.parts) ? manifest.parts : null;
   if (parts === null) return 'its manifest lists no parts';
-  for (const part of parts) {
-    if ((await hashFile(join(folder, String(part.path)))) !== part.sha256) return `the part ${String(part.path)} is missing or differs from the manifest`;
+  for (const { file, sha256 } of parts) {
+    if ((await hashFile(join(folder, String(file)))) !== sha256) return `the part ${String(file)} is missing or differs from the manifest`;
   }
   return null;
 }

@@ -8,9 +8,11 @@ import type { BuildFiles } from '../tools/shell.ts';
 declare const __BUILD__: BuildFiles;
 declare const self: ServiceWorkerGlobalScope;
 
-const { version, headers } = __BUILD__;
-const shell = new Map(Object.entries(__BUILD__.shell));
-const later = new Set(__BUILD__.later);
+// Named once: the build puts the whole object wherever the name stands.
+const built = __BUILD__;
+const { version, headers } = built;
+const shell = new Map(Object.entries(built.shell));
+const later = new Set(built.later);
 const shellCache = `foray-shell-${version}`;
 /** Files outside the shell; their names carry a hash of their content, so that versions share the cache. */
 const assetCache = 'foray-assets';
