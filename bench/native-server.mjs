@@ -81,7 +81,9 @@ export function schemaToGbnf(schema) {
     ['char', '[^"\\\\\\x7F\\x00-\\x1F] | [\\\\] (["\\\\bfnrt] | "u" [0-9a-fA-F]{4})'],
     ['integer', '"-"? ("0" | [1-9] [0-9]{0,15})'],
     ['number', 'integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})?'],
-    ['any', '"{" space ("\\"" char* "\\"" space ":" space any ("," space "\\"" char* "\\"" space ":" space any)*)? "}" space | "[" space (any ("," space any)*)? "]" space | "\\"" char* "\\"" | number | "true" | "false" | "null"'],
+    ['text', '"\\"" char* "\\""'],
+    ['pair', 'text space ":" space any space'],
+    ['any', '"{" space (pair ("," space pair)*)? "}" | "[" space (any space ("," space any space)*)? "]" | text | number | "true" | "false" | "null"'],
   ]);
   let next = 0;
   const rule = (body) => {
@@ -152,9 +154,12 @@ function pickSlot(tokens) {
 let clock = 0;
 
 async function generate(body, signal, onText) {
-  const tokens = promptTokens(body.messages.map(({ role, content }) => ({ role, content: typeof content === 'string' ? content : content.map((part) => part.text ?? '').join('') })));
+  const textOf = (content) => (typeof content === 'string' ? content : content.map((part) => part.text ?? '').join(''));
+  const tokens = promptTokens(body.messages.map(({ role, content }) => ({ role, content: textOf(content) })));
   const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? 512;
-  if (tokens.length + 8 > contextTokens) throw Object.assign(new Error(`the prompt has ${tokens.length} tokens, the context ${contextTokens}`), { status: 400, code: 'context_length_exceeded' });
+  if (tokens.length + 8 > contextTokens) {
+    throw Object.assign(new Error(`the prompt has ${tokens.length} tokens, the context ${contextTokens}`), { status: 400, code: 'context_length_exceeded' });
+  }
   const slot = pickSlot(tokens);
   slot.usedAt = ++clock;
   const { sequence } = slot;
@@ -162,7 +167,8 @@ async function generate(body, signal, onText) {
   const shared = Math.min(sequence.compareContextTokens(tokens).firstDifferentIndex, tokens.length - 1);
   if (shared < sequence.nextTokenIndex) await sequence.eraseContextTokenRanges([{ start: shared, end: sequence.nextTokenIndex }]);
   const cached = sequence.nextTokenIndex;
-  const schema = body.response_format?.type === 'json_schema' ? body.response_format.json_schema.schema : body.response_format?.type === 'json_object' ? { type: undefined } : undefined;
+  const format = body.response_format;
+  const schema = format?.type === 'json_schema' ? format.json_schema.schema : format?.type === 'json_object' ? {} : undefined;
   const stops = (typeof body.stop === 'string' ? [body.stop] : (body.stop ?? [])).filter((stop) => stop !== '');
   const room = Math.min(maxTokens, contextTokens - tokens.length - 1);
   const started = performance.now();
@@ -224,7 +230,13 @@ async function generate(body, signal, onText) {
       total_tokens: tokens.length + output.length,
       prompt_tokens_details: { cached_tokens: cached },
     },
-    timings: { cache_n: cached, prompt_n: tokens.length - cached, prompt_ms: (firstAt ?? ended) - started, predicted_n: output.length, predicted_ms: ended - (firstAt ?? ended) },
+    timings: {
+      cache_n: cached,
+      prompt_n: tokens.length - cached,
+      prompt_ms: (firstAt ?? ended) - started,
+      predicted_n: output.length,
+      predicted_ms: ended - (firstAt ?? ended),
+    },
   };
 }
 

@@ -182,9 +182,11 @@ export interface RetrievalScores {
   readonly all5: 0 | 1 | null;
   readonly all10: 0 | 1 | null;
   readonly hit5: 0 | 1 | null;
-  /** Support recall of everything that the run found, over all steps. */
+  /** Support recall of everything that the run found, over all steps, at the depth that it searched to. */
   readonly trajectory: number | null;
   readonly allTrajectory: 0 | 1 | null;
+  /** The same over the first five passages of each search: about what a model was shown. */
+  readonly trajectory5: number | null;
   /** Support recall of the passages that evidence was recorded from or that were cited. */
   readonly curated: number | null;
   /** Found, but not kept: trajectory − curated. */
@@ -210,6 +212,7 @@ export function scoreRetrieval(
     hit5: answerHit(first, answers, type, 5),
     trajectory,
     allTrajectory: allSupport(all, gold),
+    trajectory5: supportRecall(searches.flatMap((passages) => passages.slice(0, 5)), gold),
     curated,
     dropped: trajectory === null || curated === null ? null : Math.max(0, trajectory - curated),
   };

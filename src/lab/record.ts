@@ -121,7 +121,8 @@ export function itemOf(question: Question, context: ItemContext, events: readonl
         searches.push({ query: event.query, passages: event.hits.map((hit) => hit.passage) });
         push({
           kind: 'search', node: event.node, query: event.query, k: event.hits.length, retriever: event.usedDense ? 'rrf' : 'bm25',
-          docs: event.hits.map(({ passage, rank, score }) => ({ id: passage.id, rank, score: Number(score.toPrecision(5)), new: fresh.has(passage.id) })), ms: round(event.ms),
+          docs: event.hits.map(({ passage, rank, score }) => ({ id: passage.id, rank, score: Number(score.toPrecision(5)), new: fresh.has(passage.id) })),
+          ms: round(event.ms),
         });
         break;
       }
@@ -259,7 +260,8 @@ const itemSchema = v.looseObject({
   scores: v.looseObject({
     em: bit, f1: v.number(), acc: bit, accSubstring: bit, emFolded: bit, words: v.number(),
     recall5: nullableNumber, recall10: nullableNumber, all5: nullableBit, all10: nullableBit, hit5: nullableBit,
-    trajectory: nullableNumber, allTrajectory: nullableBit, curated: nullableNumber, dropped: nullableNumber, quotes: v.number(), quoteValidity: nullableNumber,
+    trajectory: nullableNumber, allTrajectory: nullableBit, trajectory5: nullableNumber, curated: nullableNumber, dropped: nullableNumber,
+    quotes: v.number(), quoteValidity: nullableNumber,
   }),
   cost: v.object({
     llmCalls: v.number(), promptTokens: v.number(), cachedTokens: v.number(), outTokens: v.number(), searches: v.number(), wallMs: v.number(), overheadMs: v.number(),

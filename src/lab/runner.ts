@@ -3,12 +3,12 @@
  * Promises: a question that fails counts as failed and the run goes on; an item that is finished already is not asked again; items leave in order.
  */
 import type { AgentEvent } from '../agent/events.ts';
-import { isAbort, toWire } from '../errors.ts';
+import { AppError, isAbort, toWire } from '../errors.ts';
 import type { Question } from './datasets.ts';
 import { itemKey, itemOf, type ItemRecord, type RunRecord } from './record.ts';
 import { bootstrapMean, defaultResamples, defaultSeed, holm, mcNemarExact, mean, pairedBootstrap, pairedPermutation, wilson, type Interval, type ResampleOptions } from './statistics.ts';
 
-/** Runs one question; may throw (the page was lost), and then the item counts as failed. */
+/** Runs one question; may throw (the page was lost), and then the item counts as failed. `signal` ends it early; what it yields until then is kept. */
 export type Ask = (question: Question, method: string, seed: number, signal: AbortSignal) => AsyncIterable<AgentEvent>;
 
 export interface LabProgress {
@@ -27,6 +27,8 @@ export interface LabOptions {
   readonly model: string | null;
   readonly corpus: string;
   readonly ask: Ask;
+  /** A question that takes longer fails with `lab/timeout`. Default: no limit. */
+  readonly itemSeconds?: number;
   /** Items of an earlier, broken run. */
   readonly done?: readonly ItemRecord[];
   /** Called for every new item; the run waits for it, so that a finished item is on disk before the next begins. */
@@ -69,15 +71,23 @@ export async function runLab(options: LabOptions, signal: AbortSignal): Promise<
 }
 
 async function runItem(question: Question, method: string, options: LabOptions, signal: AbortSignal): Promise<ItemRecord> {
-  const { seed, model, corpus } = options;
+  const { seed, model, corpus, itemSeconds: seconds } = options;
+  const late = seconds === undefined ? null : AbortSignal.timeout(seconds * 1000);
   const events: AgentEvent[] = [];
+  let failure: AppError | null = null;
   try {
-    for await (const event of options.ask(question, method, seed, signal)) events.push(event);
+    for await (const event of options.ask(question, method, seed, late === null ? signal : AbortSignal.any([signal, late]))) events.push(event);
   } catch (error) {
-    if (signal.aborted || isAbort(error)) throw error;
-    return itemOf(question, { seed, method, model, corpus }, events, toWire(error));
+    signal.throwIfAborted();
+    if (!isAbort(error) || late?.aborted !== true) failure = error instanceof AppError ? error : new AppError('lab/page-lost', { reason: reasonOf(error) });
   }
-  return itemOf(question, { seed, method, model, corpus }, events);
+  signal.throwIfAborted();
+  if (late?.aborted === true && events.at(-1)?.kind !== 'runFailed') failure = new AppError('lab/timeout', { seconds: seconds ?? 0 });
+  return itemOf(question, { seed, method, model, corpus }, events, failure === null ? null : toWire(failure));
+}
+
+function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? '';
 }
 
 function secondsLeft(waiting: ReadonlyMap<string, number>, times: ReadonlyMap<string, { sum: number; n: number }>): number | null {
@@ -115,8 +125,10 @@ export interface MethodSummary {
   readonly answerWords: number;
   /** Share of questions that got no answer text, failed ones left out. */
   readonly silent: number;
-  /** Support recall over all that the run found. */
+  /** Support recall over all that the run found, at the depth that it searched to. */
   readonly supportRecall: number | null;
+  /** Over the first five passages of each search. */
+  readonly supportRecall5: number | null;
   readonly allSupport: number | null;
   /** Of the first search. */
   readonly recall5: number | null;
@@ -196,6 +208,7 @@ function summariseMethod(items: readonly ItemRecord[], options: ResampleOptions)
     answerWords: over(({ scores }) => scores.words),
     silent: answered.length === 0 ? 0 : answered.filter((item) => item.scores.words === 0).length / answered.length,
     supportRecall: overDefined(({ scores }) => scores.trajectory),
+    supportRecall5: overDefined(({ scores }) => scores.trajectory5),
     allSupport: overDefined(({ scores }) => scores.allTrajectory),
     recall5: overDefined(({ scores }) => scores.recall5),
     recall10: overDefined(({ scores }) => scores.recall10),

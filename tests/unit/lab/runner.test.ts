@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest';
 import type { AgentEvent } from '../../../src/agent/events.ts';
 import { defaultSettings, runMethod } from '../../../src/agent/harness.ts';
 import { methodById } from '../../../src/agent/methods/registry.ts';
-import { AppError } from '../../../src/errors.ts';
 import type { Question } from '../../../src/lab/datasets.ts';
 import { itemOf, readRunFile, runRecordOf, type ItemRecord, type RunSettings } from '../../../src/lab/record.ts';
 import { aggregatesOf, runLab, summarise, summaryLine, type Ask, type LabOptions, type LabProgress } from '../../../src/lab/runner.ts';
@@ -116,13 +115,30 @@ describe('the runner', () => {
     const ask: Ask = async function* (question, method, seed, signal) {
       let n = 0;
       for await (const event of real(question, method, seed, signal)) {
-        if (question.id === 'toy-1' && method === 'foray' && n++ === 5) throw new AppError('lab/page-lost', { reason: 'crash' });
+        if (question.id === 'toy-1' && method === 'foray' && n++ === 5) throw new Error('Target crashed\n  at somewhere');
         yield event;
       }
     };
     const items = await runLab(lab({ ask }), never);
     expect(items.map((item) => item.error?.code ?? null)).toEqual(['lab/page-lost', null, null, null]);
     expect(summarise(items, ['foray', 'rag'], { resamples: 100 }).methods['foray']).toMatchObject({ n: 2, failed: 1, errors: { 'lab/page-lost': 1 } });
+  });
+
+  test('a question that takes too long fails alone, with what it had found', async () => {
+    const real = toyAsk();
+    const ask: Ask = async function* (question, method, seed, signal) {
+      for await (const event of real(question, method, seed, signal)) {
+        yield event;
+        if (question.id === 'toy-1' && event.kind === 'searched') {
+          await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+          throw signal.reason;
+        }
+      }
+    };
+    const items = await runLab(lab({ ask, methods: ['rag'], itemSeconds: 0.05 }), never);
+    expect(items.map((item) => item.error?.code ?? null)).toEqual(['lab/timeout', null]);
+    expect(items[0]?.error?.message).toContain('0.05 s');
+    expect(items[0]?.cost.searches).toBe(1);
   });
 
   test('finished items are not asked again, and the summary is that of an unbroken run', async () => {

@@ -1,0 +1,124 @@
+/**
+ * The files of the benchmark on disk: questions and passages read and decompressed, and a shard built from passages, kept under .cache/shards by the content of
+ * the passages and of the builder's own sources.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip, gunzipSync } from 'node:zlib';
+import { parseManifest } from '../../src/corpus/shard.ts';
+import { decodeQuestions, type Question } from '../../src/lab/datasets.ts';
+import { shuffled } from '../../src/lab/statistics.ts';
+import type { Progress } from '../../src/progress.ts';
+import { root } from '../setup.mjs';
+import { buildShard } from '../shard/builder.ts';
+import type { EmbedderId } from '../shard/embed.ts';
+
+/** A shard folder that is complete. */
+export interface ShardFolder {
+  readonly folder: string;
+  readonly id: string;
+  /** `<id>@<hash of the manifest>`: names the content in a run record. */
+  readonly label: string;
+  readonly passages: number;
+  readonly bytes: number;
+  readonly embedder: string | null;
+}
+
+const qaFolder = resolve(root, '..', 'shared', 'data', 'qa');
+const unionParts = ['2wikimultihopqa', 'bamboogle', 'distractors', 'hotpotqa', 'musique'];
+
+/** The five passage files of the benchmark data; null where the data are not beside the checkout. */
+export function unionFiles(): readonly string[] | null {
+  const files = unionParts.map((name) => join(qaFolder, name, 'passages.jsonl.gz'));
+  return files.every((file) => existsSync(file)) ? files : null;
+}
+
+/** Text of a file, decompressed where its name says so. */
+export async function readText(file: string): Promise<string> {
+  const bytes = await readFile(file);
+  return (file.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8');
+}
+
+/** What a questions file is called in records: its folder and its name (`hotpotqa`, `dev`). */
+export function namesOf(file: string): { readonly dataset: string; readonly split: string } {
+  const split = basename(file).replace(/\.gz$/, '').replace(/\.(?:jsonl?|questions)+$/, '');
+  return { dataset: basename(dirname(resolve(file))), split };
+}
+
+/** `split` keeps only the questions that name it, where the file's questions name any. The sample is the first `limit` after a seeded shuffle. */
+export async function loadQuestions(file: string, dataset: string, split: string | null, limit: number, seed: number): Promise<Question[]> {
+  const all = decodeQuestions(await readText(file), basename(file), dataset);
+  const own = split === null || all.every((question) => question.split === null) ? all : all.filter((question) => question.split === split);
+  return shuffled(own, seed).slice(0, limit);
+}
+
+/** Which questions were asked, whatever their order. */
+export function hashIds(questions: readonly Question[]): string {
+  return createHash('sha256').update(questions.map((question) => question.id).sort().join('\n')).digest('hex');
+}
+
+/** Throws where there is no complete shard. */
+export async function openShard(folder: string): Promise<ShardFolder> {
+  const file = join(folder, 'manifest.json');
+  const text = await readFile(file, 'utf8').catch(() => {
+    throw new Error(`${folder} holds no shard: manifest.json is missing. Build one with npm run shard -- build, or give --passages.`);
+  });
+  const manifest = parseManifest(text, file);
+  return {
+    folder: resolve(folder),
+    id: manifest.id,
+    label: `${manifest.id}@${createHash('sha256').update(text).digest('hex').slice(0, 16)}`,
+    passages: manifest.counts.passages,
+    bytes: manifest.parts.reduce((sum, part) => sum + part.bytes, 0),
+    embedder: manifest.embedder?.id ?? null,
+  };
+}
+
+/** Builds the shard of one or more passage files, or takes the one that was built from the same. */
+export async function shardOf(files: readonly string[], name: string, embedder: EmbedderId | 'none', signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<ShardFolder> {
+  const hash = createHash('sha256').update(`${embedder}\n`);
+  for (const file of files) await pipeline(createReadStream(file), hash, { end: false });
+  const source = `${name.toLowerCase().replace(/[^a-z0-9-]+/g, '-')}-${hash.copy().digest('hex').slice(0, 12)}`;
+  for (const path of await builderSources()) hash.update(await readFile(path));
+  const cache = join(root, '.cache', 'shards');
+  const folder = join(cache, `${source}-${hash.digest('hex').slice(0, 12)}`);
+  if (!existsSync(join(folder, 'manifest.json'))) {
+    await mkdir(cache, { recursive: true });
+    const [only, ...more] = files;
+    const input = only !== undefined && more.length === 0 ? only : await concatenated(files, join(cache, `${source}.jsonl`));
+    await buildShard(
+      {
+        input, out: folder, id: source, name, language: 'en', licence: 'see the data set', attribution: 'see the data set', source: files.map((file) => basename(file)).join(', '),
+        embedder, vectorsCache: join(root, '.cache', 'vectors'),
+      },
+      { signal, onProgress, now: () => performance.now() },
+    );
+  }
+  return openShard(folder);
+}
+
+/** A shard depends on the code that makes it: another chunker or index is another shard. */
+async function builderSources(): Promise<string[]> {
+  const core = ['passages', 'lexical', 'links', 'vectors', 'shard'].map((name) => join(root, 'src', 'corpus', `${name}.ts`));
+  const builder = (await readdir(join(root, 'tools', 'shard'))).filter((name) => name.endsWith('.ts')).map((name) => join(root, 'tools', 'shard', name));
+  return [...core, ...builder.sort()];
+}
+
+async function concatenated(files: readonly string[], target: string): Promise<string> {
+  if (existsSync(target)) return target;
+  const part = `${target}.${process.pid}.part`;
+  const out = createWriteStream(part);
+  for (const file of files) {
+    if (file.endsWith('.gz')) await pipeline(createReadStream(file), createGunzip(), out, { end: false });
+    else await pipeline(createReadStream(file), out, { end: false });
+  }
+  await new Promise<void>((done, fail) => {
+    out.once('error', fail);
+    out.end(done);
+  });
+  await rename(part, target);
+  return target;
+}

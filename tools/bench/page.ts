@@ -1,0 +1,284 @@
+/**
+ * Drives the built page in Chromium through `window.foray`: opens it, installs a shard, loads models, asks. A page or browser that is lost is replaced at the next
+ * question; the library lives in a browser profile of its own, so that nothing has to be installed twice.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type BrowserContext, type Page } from '@playwright/test';
+import type { AgentEvent } from '../../src/agent/events.ts';
+import type { AgentSettings } from '../../src/agent/harness.ts';
+import type { Searcher } from '../../src/api.ts';
+import { abortError } from '../../src/errors.ts';
+import { launchOptions } from '../browser.mjs';
+
+/** What the page is to have ready before a question is asked. */
+export interface PageSetup {
+  /** Address of the built page. */
+  readonly url: string;
+  /** Address of the shard's folder, and its id. */
+  readonly shard: { readonly url: string; readonly id: string } | null;
+  readonly llm: { readonly kind: 'row'; readonly id: string } | { readonly kind: 'endpoint'; readonly url: string; readonly model: string } | null;
+  /** A catalogue id. */
+  readonly embedder: string | null;
+  readonly settings: Partial<AgentSettings>;
+  readonly say: (line: string) => void;
+  readonly isVisible: boolean;
+}
+
+/** What really runs, as the page tells it. */
+export interface PageFacts {
+  readonly model: string | null;
+  readonly backend: string | null;
+  readonly env: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+declare global {
+  var foray: Searcher | undefined;
+  /** Bound by Playwright. */
+  var forayBenchEvents: ((run: string, events: readonly AgentEvent[]) => Promise<void>) | undefined;
+  var forayBenchStop: (() => void) | undefined;
+}
+
+/** The page has this long to stop a run before it is closed. */
+const stopSeconds = 15;
+
+export interface PageDriver {
+  /** Opens the page and prepares it, if that is not done. */
+  prepare(signal: AbortSignal): Promise<PageFacts>;
+  /** Yields the run's events while it goes on. Throws if the page is lost; `AbortError` after `signal` stopped the run. */
+  ask(question: string, method: string, seed: number, signal: AbortSignal): AsyncGenerator<AgentEvent, void, undefined>;
+  /** How many pages were lost so far. */
+  readonly lost: number;
+  /** The page that is open; for faults in tests and for profiles. */
+  readonly page: Page | null;
+  close(): Promise<void>;
+}
+
+export function createPageDriver(setup: PageSetup): PageDriver {
+  let profile: string | null = null;
+  let context: BrowserContext | null = null;
+  let page: Page | null = null;
+  let facts: PageFacts | null = null;
+  let lost = 0;
+  let runs = 0;
+  const sinks = new Map<string, (events: readonly AgentEvent[]) => void>();
+
+  async function openContext(): Promise<BrowserContext> {
+    if (context !== null) return context;
+    profile ??= await mkdtemp(join(tmpdir(), 'foray-bench-'));
+    const next = await chromium.launchPersistentContext(profile, { ...launchOptions(), headless: !setup.isVisible, viewport: { width: 1200, height: 900 } });
+    next.on('close', () => {
+      if (context === next) context = null;
+    });
+    // The TypeScript runner marks functions with a helper that the page lacks.
+    await next.addInitScript('globalThis.__name = (value) => value;');
+    await next.exposeFunction('forayBenchEvents', (run: string, events: readonly AgentEvent[]) => sinks.get(run)?.(events));
+    context = next;
+    return next;
+  }
+
+  async function openPage(signal: AbortSignal): Promise<Page> {
+    if (page !== null && facts !== null) return page;
+    const opened = page ?? (await (await openContext()).newPage());
+    if (page === null) {
+      page = opened;
+      const gone = (): void => {
+        if (page !== opened) return;
+        page = null;
+        facts = null;
+        lost++;
+      };
+      opened.on('crash', gone);
+      opened.on('close', gone);
+    }
+    try {
+      facts = await unlessLost(opened, signal, preparePage(opened));
+    } catch (error) {
+      await drop(opened);
+      throw error;
+    }
+    return opened;
+  }
+
+  async function preparePage(target: Page): Promise<PageFacts> {
+    await target.goto(setup.url);
+    await target.waitForFunction(() => globalThis.foray !== undefined, undefined, { timeout: 60_000 });
+    const { shard, llm, embedder } = setup;
+    if (shard !== null) {
+      setup.say(`Shard ${shard.id} …`);
+      await target.evaluate(async ({ url, id }) => {
+        const searcher = globalThis.foray;
+        if (searcher === undefined) throw new Error('the page has no searcher');
+        const have = await searcher.library.corpora();
+        if (have.some((corpus) => corpus.id === id && corpus.state === 'complete')) return;
+        await searcher.library.importShard(url, new AbortController().signal, () => undefined);
+      }, shard);
+    }
+    if (embedder !== null) setup.say(`Embedder ${embedder} …`);
+    if (llm !== null) setup.say(`Model ${llm.kind === 'row' ? llm.id : `${llm.model} at ${llm.url}`} …`);
+    return target.evaluate(
+      async (wanted) => {
+        const searcher = globalThis.foray;
+        if (searcher === undefined) throw new Error('the page has no searcher');
+        const signal = new AbortController().signal;
+        if (wanted.embedder !== null) await searcher.models.use(wanted.embedder, signal);
+        if (wanted.llm?.kind === 'row') await searcher.models.use(wanted.llm.id, signal);
+        if (wanted.llm?.kind === 'endpoint') await searcher.models.useEndpoint(wanted.llm.url, wanted.llm.model, signal);
+        const verdict = await searcher.device;
+        const info = searcher.models.llm;
+        return {
+          model: info?.modelId ?? null,
+          backend: info?.backend ?? null,
+          env: {
+            ua: navigator.userAgent,
+            gpu: verdict.gpu === null ? null : verdict.gpu.description || `${verdict.gpu.vendor} ${verdict.gpu.architecture}`,
+            isolated: verdict.isolated,
+            cores: verdict.cores,
+            device: info?.device ?? null,
+            threads: info?.threads ?? null,
+            contextTokens: info?.contextTokens ?? null,
+            embedder: searcher.models.embedder?.id ?? null,
+            embedderDevice: searcher.models.embedder?.device ?? null,
+          },
+        };
+      },
+      { llm, embedder },
+    );
+  }
+
+  async function drop(target: Page): Promise<void> {
+    if (page === target) {
+      page = null;
+      facts = null;
+      lost++;
+    }
+    // A page that hangs does not close by itself; then the whole browser goes.
+    const closed = await Promise.race([target.close().then(() => true, () => true), new Promise<boolean>((done) => setTimeout(() => done(false), 5000))]);
+    if (!closed) await closeContext();
+  }
+
+  async function closeContext(): Promise<void> {
+    const old = context;
+    context = null;
+    await old?.close().catch(() => undefined);
+  }
+
+  return {
+    get lost() {
+      return lost;
+    },
+    get page() {
+      return page;
+    },
+    async prepare(signal) {
+      await openPage(signal);
+      if (facts === null) throw new Error('the page was lost while it was prepared');
+      return facts;
+    },
+    async *ask(question, method, seed, signal) {
+      const target = await openPage(signal);
+      const run = String(++runs);
+      const ready: AgentEvent[] = [];
+      let wake = (): void => undefined;
+      sinks.set(run, (events) => {
+        ready.push(...events);
+        wake();
+      });
+      const stop = (): void => {
+        target.evaluate(() => globalThis.forayBenchStop?.()).catch(() => undefined);
+        setTimeout(() => {
+          if (!finished) void drop(target);
+        }, stopSeconds * 1000).unref();
+      };
+      let finished = false;
+      let failure: Error | null = null;
+      const corpora = setup.shard === null ? null : [setup.shard.id];
+      const work = unlessLost(target, null, target.evaluate(runInPage, { run, question, method, seed, corpora, settings: setup.settings }))
+        .catch((error: unknown) => {
+          failure = error instanceof Error ? error : new Error(String(error));
+        })
+        .finally(() => {
+          finished = true;
+          wake();
+        });
+      if (signal.aborted) stop();
+      signal.addEventListener('abort', stop, { once: true });
+      try {
+        for (;;) {
+          for (let event = ready.shift(); event !== undefined; event = ready.shift()) yield event;
+          if (finished) break;
+          await new Promise<void>((resume) => (wake = resume));
+        }
+        await work;
+        if (signal.aborted) throw abortError();
+        if (failure !== null) throw failure as Error;
+      } finally {
+        signal.removeEventListener('abort', stop);
+        sinks.delete(run);
+      }
+    },
+    async close() {
+      page = null;
+      facts = null;
+      await closeContext();
+      if (profile !== null) await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }).catch(() => undefined);
+    },
+  };
+}
+
+/** Rejects as soon as the page crashes or closes: an evaluation in it would wait for ever. */
+async function unlessLost<T>(page: Page, signal: AbortSignal | null, work: Promise<T>): Promise<T> {
+  let leave = (): void => undefined;
+  const gone = new Promise<never>((_, reject) => {
+    const crashed = (): void => reject(new Error('the page crashed'));
+    const closed = (): void => reject(new Error('the page was closed'));
+    const aborted = (): void => reject(abortError());
+    page.on('crash', crashed);
+    page.on('close', closed);
+    signal?.addEventListener('abort', aborted, { once: true });
+    if (signal?.aborted === true) aborted();
+    leave = () => {
+      page.off('crash', crashed);
+      page.off('close', closed);
+      signal?.removeEventListener('abort', aborted);
+    };
+  });
+  try {
+    return await Promise.race([work, gone]);
+  } finally {
+    leave();
+    work.catch(() => undefined);
+  }
+}
+
+interface RunRequest {
+  readonly run: string;
+  readonly question: string;
+  readonly method: string;
+  readonly seed: number;
+  readonly corpora: readonly string[] | null;
+  readonly settings: Partial<AgentSettings>;
+}
+
+/** Runs in the page. Events go out in batches, so that a page that dies leaves what it had done. */
+async function runInPage({ run, question, method, seed, corpora, settings }: RunRequest): Promise<void> {
+  const searcher = globalThis.foray;
+  const send = globalThis.forayBenchEvents;
+  if (searcher === undefined || send === undefined) throw new Error('the page has no searcher');
+  const asked = searcher.ask(question, { method, seed, settings, ...(corpora === null ? {} : { corpora }) });
+  globalThis.forayBenchStop = () => asked.stop();
+  let batch: AgentEvent[] = [];
+  let sentAt = performance.now();
+  for await (const event of asked.events) {
+    if (event.kind === 'answerDelta') continue;
+    batch.push(event);
+    if (performance.now() - sentAt < 1000) continue;
+    const sending = batch;
+    batch = [];
+    sentAt = performance.now();
+    // Not awaited: the run must not wait for the recorder. Calls of one page arrive in order.
+    void send(run, sending);
+  }
+  await send(run, batch);
+}
