@@ -62,6 +62,8 @@ export interface ModelServiceOptions {
   readonly localModels: Promise<LocalModels>;
   /** Golden vectors of installed corpora, by embedder id: a device that gives other vectors must not search them. */
   readonly goldenOf: (embedder: string) => Promise<readonly GoldenVector[]>;
+  /** Told when a language model is ready. */
+  readonly onLlm: (llm: Llm) => void;
   /** Told when the embedder changes. */
   readonly onEmbedder: (embedder: Embedder | null) => void;
 }
@@ -196,6 +198,7 @@ export function createModelService(options: ModelServiceOptions): ModelService {
       onProgress,
     );
     ready('llm', row.id);
+    options.onLlm(llm);
   }
 
   /** Other backends whose files are at hand already: falling back must not start a download that nobody asked for. */

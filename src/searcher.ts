@@ -5,6 +5,7 @@
 import type { AgentEvent, Plan } from './agent/events.ts';
 import { defaultSettings, runMethod, type AgentSettings } from './agent/harness.ts';
 import { methodById } from './agent/methods/registry.ts';
+import { prefix } from './agent/prompts.ts';
 import { assertValid } from './agent/plan.ts';
 import type { AskOptions, CorpusStatus, DocumentStatus, Library, Run, Searcher } from './api.ts';
 import type { Retriever } from './corpus/retriever.ts';
@@ -12,6 +13,7 @@ import { spawnCorpusWorker, type CorpusSummary, type CorpusWorkerApi, type Libra
 import { probeDevice } from './engine/device.ts';
 import { checkGoldenVectors, type Embedder } from './engine/embedder.ts';
 import { createHost } from './engine/host.ts';
+import { complete, type Llm } from './engine/llm.ts';
 import { spawnEmbedWorker, spawnLlmWorker, type EmbedWorkerApi, type LlmWorkerApi } from './engine/worker-api.ts';
 import { abortError, AppError, fromWire, isAbort, toWire } from './errors.ts';
 import { createModelService, decodeLocalModels, type LocalModels } from './model-service.ts';
@@ -47,8 +49,29 @@ export function createSearcher(options: SearcherOptions): Searcher {
     device,
     localModels,
     goldenOf: async (embedder) => (await corpus.call('library', undefined)).corpora.find((item) => item.embedder === embedder && item.golden.length > 0)?.golden ?? [],
+    onLlm: (llm) => void warmUp(llm),
     onEmbedder: () => void embedDocuments(),
   });
+
+  let warming: AbortController | null = null;
+  /**
+   * A CPU reads the head that all prompts share for many seconds (FACTS: prompt work dominates). It is read once while the person still types; the engine's
+   * prefix cache keeps it. A question that comes meanwhile waits no longer than it would have read the same head itself.
+   */
+  async function warmUp(llm: Llm): Promise<void> {
+    if (llm.info.device !== 'wasm' || !llm.info.can.prefixCache) return;
+    warming?.abort(abortError());
+    const controller = new AbortController();
+    warming = controller;
+    try {
+      await complete(llm, { messages: [...prefix, { role: 'user', content: 'PLAN' }], maxTokens: 1 }, AbortSignal.any([controller.signal, lifetime.signal]));
+    } catch (error) {
+      // The first question meets the same failure and tells it.
+      if (!(error instanceof AppError) && !isAbort(error)) throw error;
+    } finally {
+      if (warming === controller) warming = null;
+    }
+  }
 
   // The worker may die and come back: the watch starts again until the searcher is disposed of.
   void (async () => {
@@ -210,6 +233,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
     running = id;
     try {
       const llm = models.liveLlm;
+      if (method.id !== 'foray') warming?.abort(abortError());
       // Prompt work is what a CPU has least of (FACTS): a GPU or a server reads three times as much evidence per step.
       const onCpu = llm?.info.device === 'wasm';
       const settings: AgentSettings = {

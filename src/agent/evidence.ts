@@ -31,7 +31,7 @@ export function contentWords(text: string): string[] {
 }
 
 /** A crude common stem so that "founded" meets "founder": the first letters decide. */
-function stemOf(word: string): string {
+export function stemOf(word: string): string {
   return word.length <= 4 ? word : word.slice(0, Math.max(4, word.length - 3));
 }
 

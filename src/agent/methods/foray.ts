@@ -5,7 +5,7 @@
  */
 import type { NodeStatus, Plan, PlanNode, StopReason } from '../events.ts';
 import { answerTypeOf, entitiesOf, faultsOf, fixSteps, inventedEntities, looksOneHop, planFromSteps, readyNodes, singleStep, substitute, wordsOf } from '../plan.ts';
-import { isUnknown, shortAnswer } from '../evidence.ts';
+import { contentWords, isUnknown, shortAnswer, stemOf } from '../evidence.ts';
 import { decide } from '../compare.ts';
 import { BudgetSpent, type Method, type Outcome, type Tools } from '../harness.ts';
 import { answerSchema, answerTurn, jsonStringStream, planRepairTurn, planSchema, planTurn, prefix, querySchema, queryTurn, type Fact } from '../prompts.ts';
@@ -65,12 +65,20 @@ async function planByModel(tools: Tools): Promise<Plan> {
   return singleStep(question, 'single-step');
 }
 
-/** What a well-formed plan can still get wrong: inventing names, or losing all of the question's. */
+/** What a well-formed plan can still get wrong: inventing names, ending before the question's end, or losing what it is about. */
 function misfit(plan: Plan, question: string): string | null {
   for (const node of plan.nodes) {
     const [invented] = inventedEntities(node.q, question);
     if (invented !== undefined) return `step ${node.id} names "${invented}", which is not in the question`;
   }
+  const wanted = answerTypeOf(question);
+  const [last] = plan.final.deps;
+  const given = answerTypeOf(plan.nodes.find((node) => node.id === last)?.q ?? '');
+  if (plan.final.op === 'answer' && wanted !== 'other' && given !== 'other' && wanted !== given) return `the last step must ask what the question asks, for a ${wanted}, not for a ${given}`;
+  const asked = contentWords(question).map(stemOf);
+  const told = new Set(plan.nodes.flatMap((node) => contentWords(node.q).map(stemOf)));
+  const missing = asked.filter((word) => !told.has(word));
+  if (missing.length * 2 > asked.length) return 'the steps leave out most of the question';
   const names = entitiesOf(question);
   const covered = new Set(plan.nodes.flatMap((node) => wordsOf(node.q)));
   if (names.length > 0 && !names.some((name) => wordsOf(name).every((word) => covered.has(word)))) return 'no step names what the question is about';

@@ -148,7 +148,14 @@ describe('plans', () => {
   const planOf = (events: readonly AgentEvent[]): Plan => last(events, 'planProposed').plan;
 
   it('repairs once, then searches the question as a whole (FAULTS T6)', async () => {
-    for (const bad of ['not json', '{"steps":[]}', '{"steps":["Who is the emperor Quorlak?","Where was #1 born?"]}']) {
+    const bads = [
+      'not json',
+      '{"steps":[]}',
+      '{"steps":["Who is the emperor Quorlak?","Where was #1 born?"]}',
+      '{"steps":["Who founded Vale Glassworks?"]}',
+      '{"steps":["What is glass?","On which river is #1?"]}',
+    ];
+    for (const bad of bads) {
       const run = start('foray', { script: (request, call, text) => (text.startsWith('PLAN') || text.startsWith('That plan') ? bad : toyScript(request, call, text)) });
       const events = await collect(run.events);
       checkStream(events);
