@@ -187,8 +187,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
 
   async function importFirstShard(): Promise<void> {
     if (options.firstShard === null) return;
-    const { corpora } = await corpus.call('library', undefined);
-    if (corpora.length > 0 || (await corpus.call('setting', { name: 'firstShard' })) === 'offered') return;
+    if (!(await isLibraryNew())) return;
     try {
       await library.importShard(options.firstShard, lifetime.signal, () => {});
     } catch (error) {
@@ -199,6 +198,21 @@ export function createSearcher(options: SearcherOptions): Searcher {
     await corpus.call('saveSetting', { name: 'firstShard', value: 'offered' }).catch((error: unknown) => {
       if (!(error instanceof AppError)) throw error;
     });
+  }
+
+  /** True when the library has never held anything. A worker that does not start (no connection, a crash) is asked again, as the watch does. */
+  async function isLibraryNew(): Promise<boolean> {
+    for (;;) {
+      try {
+        const { corpora } = await corpus.call('library', undefined);
+        return corpora.length === 0 && (await corpus.call('setting', { name: 'firstShard' })) !== 'offered';
+      } catch (error) {
+        if (isAbort(error) || lifetime.signal.aborted) return false;
+        if (!(error instanceof AppError)) throw error;
+        if (!error.code.startsWith('engine/worker-')) return false;
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+    }
   }
 
   let running: string | null = null;
