@@ -155,7 +155,8 @@ export class Tools {
     if (this.#cost.llmCalls >= this.settings.maxLlmCalls) throw new BudgetSpent('calls');
     this.#checkTime();
     const request: Omit<GenerateRequest, 'schema'> = { messages, maxTokens, temperature: this.settings.temperature, seed: this.settings.seed };
-    const call = (): Promise<Decoded<InferOutput<S>>> => this.#timed(() => completeJson(this.llm, schema, request, this.signal, onText));
+    const stream = onText === undefined ? null : repeatableStream(onText);
+    const call = (): Promise<Decoded<InferOutput<S>>> => this.#timed(() => completeJson(this.llm, schema, request, this.signal, stream?.begin()));
     const started = this.deps.now();
     let decoded: Decoded<InferOutput<S>>;
     try {
@@ -187,6 +188,22 @@ export class Tools {
       if (--this.#busy === 0) this.#waitedMs += this.deps.now() - this.#busySince;
     }
   }
+}
+
+/** Text that is written again after a death is passed on from where it broke off, as long as it says the same; else the finished answer replaces what was shown. */
+function repeatableStream(onText: (delta: string) => void): { begin(): (delta: string) => void } {
+  let told = '';
+  return {
+    begin() {
+      let written = '';
+      return (delta) => {
+        written += delta;
+        if (written.length <= told.length || !written.startsWith(told)) return;
+        onText(written.slice(told.length));
+        told = written;
+      };
+    },
+  };
 }
 
 /** Numbers evidence in order of first use and builds the answer's sentences on it. */
