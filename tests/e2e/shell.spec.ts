@@ -168,20 +168,20 @@ test('a new version waits until the person wants it, and then comes whole', asyn
   const changed = worker.replace(/version:([`"'])[0-9a-f]{16}\1/, 'version:"0123456789abcdef"');
   expect(changed).not.toBe(worker);
   await writeFile(join(dist, 'service-worker.js'), changed);
-  await writeFile(join(dist, 'index.html'), html.replace(/<title>[^<]*/, '<title>Second version'));
+  await writeFile(join(dist, 'index.html'), html.replace('<body>', '<body data-version="second">'));
 
-  const state = (): Promise<{ waiting: boolean; title: string }> =>
-    page.evaluate(async () => ({ waiting: (await navigator.serviceWorker.getRegistration())?.waiting != null, title: document.title }));
+  const version = (): Promise<string | null> => page.evaluate(() => document.body.getAttribute('data-version'));
+  const notice = page.getByText('A new version is ready.');
   await page.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.update());
-  await expect.poll(async () => (await state()).waiting).toBe(true);
+  await expect(notice).toBeVisible();
   expect(seen.loads).toBe(0);
   await page.reload();
+  await expect(notice).toBeVisible();
+  expect(await version()).toBeNull();
+  await notice.locator('..').getByRole('button', { name: /reload/i }).click();
+  await expect.poll(() => version().catch(() => null)).toBe('second');
   await expect(questionBox(page)).toBeVisible();
-  expect((await state()).title).not.toBe('Second version');
-  await page.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.waiting?.postMessage('activate'));
-  await expect.poll(async () => (await state()).waiting).toBe(false);
-  await page.reload();
-  await expect.poll(async () => (await state()).title).toBe('Second version');
+  await expect(notice).toBeHidden();
   await expect.poll(async () => (await page.evaluate(() => caches.keys())).filter((name) => name.startsWith('foray-shell-'))).toEqual(['foray-shell-0123456789abcdef']);
   await rm(join(dist, '..'), { recursive: true, force: true });
 });
