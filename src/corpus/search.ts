@@ -55,10 +55,12 @@ export interface RankingParameters {
   readonly linkShare: number;
   /** Factor for links against their direction. */
   readonly incoming: number;
+  /** The gain is divided by (1 + log2 of the links that point to the document) to this power: what everything links to says little. */
+  readonly hub: number;
   readonly steps: number;
 }
 
-/** Tuned by hand on the train splits of 2WikiMultihopQA, HotpotQA and MuSiQue; flat around these values. */
+/** Tuned by hand on the train splits of 2WikiMultihopQA, HotpotQA and MuSiQue (own corpora and their union) and the tune split of the demo shard; flat around these values. */
 export const rankingDefaults: RankingParameters = {
   lexical: { ...lexicalDefaults, titleBoost: 2 },
   candidates: 100,
@@ -68,10 +70,11 @@ export const rankingDefaults: RankingParameters = {
   titleBonus: 0.75,
   spreaders: 6,
   fanOut: 6,
-  linkWeight: 0.6,
+  linkWeight: 0.8,
   linkFloor: 0.6,
   linkShare: 0.6,
   incoming: 0.2,
+  hub: 0.2,
   steps: 1,
 };
 
@@ -163,14 +166,18 @@ export function rank(
         c.paths.push({ kind: 'title' });
       }
     });
-    spread(candidates, candidate, place, words, share, parameters);
   }
+  const direct = sorted(candidates.values());
+  if (request.links !== false) spread(direct, candidates, candidate, place, words, share, parameters);
 
-  const ordered = sorted(candidates.values());
+  // Links lift what no word would find, but in a dense graph they also bury good direct hits: so the direct order and the order along links take turns.
+  const ordered = request.links === false ? direct : alternate(direct, sorted(candidates.values()));
+  let score = Infinity;
   return {
     ranked: ordered.slice(0, Math.max(0, request.k)).map((c) => {
       const { source, base } = place(c.ordinal);
-      return { source, ordinal: c.ordinal - base, score: c.score, paths: c.paths.map((p) => publicPath(p, source, base)) };
+      score = Math.min(score, c.score);
+      return { source, ordinal: c.ordinal - base, score, paths: c.paths.map((p) => publicPath(p, source, base)) };
     }),
     weights: words.weights,
     searched,
@@ -180,6 +187,22 @@ export function rank(
 
 function sorted(candidates: Iterable<Candidate>): Candidate[] {
   return [...candidates].sort((a, b) => b.score - a.score || a.ordinal - b.ordinal);
+}
+
+/** Takes turns from two orders, the first one first; what was taken is not taken again. */
+function alternate(first: readonly Candidate[], second: readonly Candidate[]): Candidate[] {
+  const taken = new Set<Candidate>();
+  const lists = [first, second] as const;
+  const next = [0, 0];
+  for (let turn = 0; taken.size < second.length; turn = 1 - turn) {
+    const list = lists[turn] ?? second;
+    let at = next[turn] ?? 0;
+    while (at < list.length && taken.has(list[at] as Candidate)) at++;
+    const c = list[at];
+    if (c !== undefined) taken.add(c);
+    next[turn] = at;
+  }
+  return [...taken];
 }
 
 function publicPath(path: RankedPath, source: SearchSource, base: number): HitPath {
@@ -221,6 +244,7 @@ function bestPassage(source: SearchSource, base: number, document: number, words
 
 /** The best candidates pass on score to the passages of the documents they link to, and to the passages that link to theirs. */
 function spread(
+  direct: readonly Candidate[],
   candidates: ReadonlyMap<number, Candidate>,
   candidate: (ordinal: number) => Candidate,
   place: (ordinal: number) => { source: SearchSource; base: number },
@@ -231,21 +255,26 @@ function spread(
   const spent = new Set<number>();
   for (let step = 0; step < parameters.steps; step++) {
     const gains: { from: number; to: number; gain: number; direction: 'out' | 'in' }[] = [];
-    const from = sorted(candidates.values()).slice(0, parameters.spreaders);
+    const from = (step === 0 ? direct : sorted(candidates.values())).slice(0, parameters.spreaders);
     for (const seed of from) {
       if (spent.has(seed.ordinal)) continue;
       spent.add(seed.ordinal);
       const { source, base } = place(seed.ordinal);
       if (source.links === null) continue;
-      const own = source.titles.documentOf(seed.ordinal - base);
+      const { links, titles } = source;
+      const own = titles.documentOf(seed.ordinal - base);
       const targets = new Map<number, { gain: number; direction: 'out' | 'in' }>();
-      const offer = (to: number, direction: 'out' | 'in'): void => {
+      const offer = (to: number, document: number, direction: 'out' | 'in'): void => {
         const way = direction === 'out' ? 1 : parameters.incoming;
-        const gain = parameters.linkWeight * seed.score * way * (parameters.linkFloor + parameters.linkShare * share(to));
+        const hub = (1 + Math.log2(Math.max(1, links.in(document).length))) ** parameters.hub;
+        const gain = (parameters.linkWeight * seed.score * way * (parameters.linkFloor + parameters.linkShare * share(to))) / hub;
         if (gain > (targets.get(to)?.gain ?? 0)) targets.set(to, { gain, direction });
       };
-      for (const document of source.links.out(seed.ordinal - base)) if (document !== own) offer(base + bestPassage(source, base, document, words), 'out');
-      for (const passage of source.links.in(own)) if (source.titles.documentOf(passage) !== own) offer(base + passage, 'in');
+      for (const document of links.out(seed.ordinal - base)) if (document !== own) offer(base + bestPassage(source, base, document, words), document, 'out');
+      for (const passage of links.in(own)) {
+        const document = titles.documentOf(passage);
+        if (document !== own) offer(base + passage, document, 'in');
+      }
       const best = [...targets].sort((a, b) => b[1].gain - a[1].gain || a[0] - b[0]).slice(0, parameters.fanOut);
       for (const [to, { gain, direction }] of best) gains.push({ from: seed.ordinal, to, gain, direction });
     }

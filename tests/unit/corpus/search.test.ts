@@ -1,0 +1,240 @@
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { createLexicalBuilder, openLexicalSegment } from '../../../src/corpus/lexical.ts';
+import { createMentionMatcher, encodeLinks, encodeTitles, openLinks, openTitles } from '../../../src/corpus/links.ts';
+import { chunkDocument, toPassage, type PassageRow } from '../../../src/corpus/passages.ts';
+import type { Passage, SearchRequest } from '../../../src/corpus/retriever.ts';
+import { documentSource, search, type SearchContext, type SearchSource } from '../../../src/corpus/search.ts';
+import { decodePassageBlock, parseManifest, readPassageDirectory } from '../../../src/corpus/shard.ts';
+import { openVectorSegment, quantise, vectorSegment } from '../../../src/corpus/vectors.ts';
+
+interface Library {
+  readonly sources: SearchSource[];
+  readonly rows: Map<string, PassageRow[]>;
+}
+
+/** Links by title mention, one lexical segment. */
+function sourceOf(key: string, articles: readonly (readonly [title: string, ...texts: string[]])[]): { source: SearchSource; rows: PassageRow[] } {
+  const documents = articles.map(([title, ...texts]) => chunkDocument({ docId: title, title, sections: texts.map((text, i) => ({ heading: '', text, page: i + 1 })) }));
+  const rows = documents.flat();
+  const words = createLexicalBuilder();
+  for (const r of rows) words.add(r);
+  let first = 0;
+  const titles = documents.map((d) => {
+    const row = { docId: d[0]?.docId ?? '', title: d[0]?.title ?? '', first, passages: d.length, aliases: [] };
+    first += d.length;
+    return row;
+  });
+  const matcher = createMentionMatcher(titles.map((t) => t.title));
+  const links = documents.flatMap((d, own) => d.map((r) => matcher.documentsIn(r.text).filter((x) => x !== own)));
+  const source: SearchSource = {
+    key,
+    corpus: key,
+    titles: openTitles([{ bytes: encodeTitles(titles, 0), name: 't' }]),
+    lexical: [openLexicalSegment(words.finish(), 'l')],
+    vectors: [],
+    links: openLinks([{ bytes: encodeLinks(links), name: 'k' }], rows.length, titles.length),
+  };
+  return { source, rows };
+}
+
+function contextOf(library: Library, change: Partial<SearchContext> = {}): SearchContext {
+  return {
+    vector: null,
+    fetchPassages: (wanted) =>
+      Promise.resolve(
+        wanted.map(({ source, ordinal }): Passage | null => {
+          const row = library.rows.get(source.key)?.[ordinal];
+          return row === undefined ? null : toPassage(row, source.corpus);
+        }),
+      ),
+    now: () => 0,
+    signal: new AbortController().signal,
+    ...change,
+  };
+}
+
+const film = sourceOf('films', [
+  ['Silver Tide', 'Silver Tide is a film that was directed by Ora Lind and shown in 1961.'],
+  ['Ora Lind', 'Ora Lind grew up in Halden and made her first pictures there.', 'Late in life she taught at a school for sailors.'],
+  ['Halden', 'Halden is a harbour town with an old fortress on a hill.'],
+  ['Green Tide', 'Green Tide is a song about the sea.'],
+]);
+const town = sourceOf('towns', [['Oslo', 'Oslo has a fortress by the harbour.'], ['Bergen', 'Bergen lies between hills.']]);
+const library: Library = { sources: [film.source, town.source], rows: new Map([['films', film.rows], ['towns', town.rows]]) };
+const run = (text: string, change: Partial<SearchRequest> = {}, context = contextOf(library)) => search({ text, k: 10, ...change }, library.sources, context);
+const titlesOf = (result: Awaited<ReturnType<typeof search>>): string[] => result.hits.map((h) => h.passage.title);
+
+describe('search', () => {
+  test('finds by words, ranks from 1, marks terms and the best sentence', async () => {
+    const result = await run('fortress on a hill', { links: false });
+    expect(result.hits[0]).toMatchObject({ rank: 1, passage: { id: 'films/Halden' }, bestSentence: 0, paths: [{ kind: 'lexical', rank: 1 }] });
+    expect(result.hits[0]?.highlights.map((s) => result.hits[0]?.passage.text.slice(s.start, s.end))).toEqual(['fortress', 'hill']);
+    expect(result.hits.map((h) => h.rank)).toEqual(result.hits.map((_, i) => i + 1));
+    expect(result.hits.map((h) => h.score)).toEqual(result.hits.map((h) => h.score).sort((a, b) => b - a));
+    expect(result).toMatchObject({ searched: 7, usedDense: false });
+  });
+
+  test('a link brings what no word does, and says from where', async () => {
+    const question = 'Who made the film shown in 1961?';
+    expect(titlesOf(await run(question, { links: false }))).not.toContain('Halden');
+    const result = await run(question);
+    const director = result.hits.find((h) => h.passage.id === 'films/Ora Lind#1');
+    expect(director?.paths).toContainEqual({ kind: 'link', from: 'films/Silver Tide', fromTitle: 'Silver Tide', direction: 'out' });
+    const back = (await run('sailors school taught')).hits.find((h) => h.passage.title === 'Silver Tide');
+    expect(back?.paths).toContainEqual({ kind: 'link', from: 'films/Ora Lind#2', fromTitle: 'Ora Lind', direction: 'in' });
+  });
+
+  test('a document named in the question is found by its title', async () => {
+    const result = await run('What is Green Tide?');
+    expect(result.hits[0]).toMatchObject({ passage: { title: 'Green Tide' } });
+    expect(result.hits[0]?.paths).toContainEqual({ kind: 'title' });
+    expect((await run('green song')).hits[0]?.paths.some((p) => p.kind === 'title')).toBe(false);
+  });
+
+  test('several corpora are searched with common statistics, or only those asked for', async () => {
+    expect(titlesOf(await run('fortress harbour')).sort()).toEqual(expect.arrayContaining(['Halden', 'Oslo']));
+    const only = await run('fortress harbour', { corpora: ['towns'] });
+    expect(only.searched).toBe(2);
+    expect(only.hits.every((h) => h.passage.corpus === 'towns')).toBe(true);
+    expect((await run('fortress', { corpora: [] })).hits).toEqual([]);
+  });
+
+  test('a dropped source leaves no hits and no dangling ids', async () => {
+    const rest = await search({ text: 'fortress harbour', k: 10 }, [town.source], contextOf(library));
+    expect(rest.hits.map((h) => h.passage.id)).toEqual(['towns/Oslo']);
+  });
+
+  test('a passage that is gone is left out and the ranks close up', async () => {
+    const gone = contextOf({ ...library, rows: new Map([['towns', town.rows]]) });
+    const result = await run('fortress harbour', {}, gone);
+    expect(result.hits.map((h) => [h.rank, h.passage.id])).toEqual([[1, 'towns/Oslo']]);
+  });
+
+  test.each(['', '   ', '😀', 'zzzzqqq', '\0', '"; DROP TABLE', '__proto__', '(', 'a'.repeat(100_000)])('a question that fits nothing gives no hits: %j', async (text) => {
+    expect((await run(text.slice(0, 100_000))).hits).toEqual([]);
+  });
+
+  test('k bounds the hits', async () => {
+    expect((await run('harbour fortress tide film', { k: 2 })).hits).toHaveLength(2);
+    expect((await run('harbour', { k: 0 })).hits).toEqual([]);
+  });
+
+  test('is stopped before and after the texts are fetched', async () => {
+    const stop = new AbortController();
+    const fetched = contextOf(library, {
+      signal: stop.signal,
+      fetchPassages: (wanted) => {
+        stop.abort();
+        return Promise.resolve(wanted.map(() => null));
+      },
+    });
+    await expect(run('harbour', {}, fetched)).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(run('harbour', {}, fetched)).rejects.toMatchObject({ name: 'AbortError' });
+  });
+
+  test('equal passages keep the order of the sources', async () => {
+    const twins = ['a', 'b'].map((key) => sourceOf(key, [['Same', 'Same text about rivers.']]));
+    const both = { sources: twins.map((t) => t.source), rows: new Map(twins.map((t) => [t.source.key, t.rows])) };
+    const result = await search({ text: 'rivers', k: 5 }, both.sources, contextOf(both));
+    expect(result.hits.map((h) => h.passage.corpus)).toEqual(['a', 'b']);
+  });
+});
+
+describe('meaning', () => {
+  // Two dimensions: the sea and the mountains.
+  const vectors = (values: readonly number[], first = 0, embedder = 'e') => vectorSegment(quantise(Float32Array.from(values), 2), embedder, first);
+  const withVectors: SearchSource = { ...town.source, vectors: [vectors([1, 0, 0, 1])] };
+  const partial: SearchSource = { ...film.source, vectors: [vectors([0.8, 0.6], 4)] };
+  const mountains = { embedder: 'e', values: Float32Array.from([0.1, 0.995]) };
+  const dense = (sources: readonly SearchSource[], text: string, change: Partial<SearchRequest> = {}, vector = mountains) =>
+    search({ text, k: 10, ...change }, sources, contextOf(library, { vector }));
+
+  test('finds what shares no word', async () => {
+    const result = await dense([withVectors], 'peaks');
+    expect(result.usedDense).toBe(true);
+    expect(result.hits[0]).toMatchObject({ passage: { title: 'Bergen' } });
+    expect(result.hits[0]?.paths[0]).toMatchObject({ kind: 'dense', rank: 1 });
+    expect(result.hits[0]?.score).toBeGreaterThan(result.hits[1]?.score ?? 0);
+  });
+
+  test('words and meaning together: both paths are told', async () => {
+    const result = await dense([withVectors], 'hills');
+    expect(result.hits[0]?.paths.map((p) => p.kind)).toEqual(['lexical', 'dense']);
+  });
+
+  test('only vectors of the same embedder and size are compared', async () => {
+    expect((await dense([withVectors], 'peaks', {}, { ...mountains, embedder: 'other' })).usedDense).toBe(false);
+    expect((await dense([withVectors], 'peaks', {}, { embedder: 'e', values: Float32Array.from([1, 0, 0]) })).usedDense).toBe(false);
+    expect((await dense([withVectors], 'peaks', { dense: false })).usedDense).toBe(false);
+  });
+
+  test('a source may have vectors for some passages only', async () => {
+    const result = await dense([partial, withVectors], 'zzzz', { links: false }, { embedder: 'e', values: Float32Array.from([0.8, 0.6]) });
+    expect(result.hits.map((h) => h.passage.id)).toEqual(['films/Green Tide', 'towns/Oslo', 'towns/Bergen']);
+  });
+});
+
+test('an own document is a source by itself', async () => {
+  const rows = chunkDocument({ docId: 'doc-1', title: 'notes.txt', sections: [{ heading: '', text: 'The spare key hangs behind the clock.' }] });
+  const words = createLexicalBuilder();
+  for (const r of rows) words.add(r);
+  const own = documentSource('own/doc-1', 'own', rows, words.finish(), []);
+  const all = { sources: [film.source, own], rows: new Map([...library.rows, ['own/doc-1', rows]]) };
+  const result = await search({ text: 'Where is the spare key?', k: 3 }, all.sources, contextOf(all));
+  expect(result.hits[0]?.passage).toMatchObject({ id: 'own/doc-1', corpus: 'own', title: 'notes.txt' });
+});
+
+describe('the demo shard', () => {
+  const folder = new URL('../../../public/shards/demo/', import.meta.url);
+  let demo: Library;
+  let questions: { type: string; question: string; support: { passage: string; quote: string; sentence: number }[] }[];
+
+  beforeAll(() => {
+    const manifest = parseManifest(readFileSync(new URL('manifest.json', folder), 'utf8'), 'demo');
+    const parts = (kind: string): { bytes: Uint8Array; name: string; first: number }[] =>
+      manifest.parts.filter((p) => p.kind === kind).map((p) => ({ bytes: new Uint8Array(readFileSync(new URL(p.file, folder))), name: p.file, first: p.first }));
+    const { passages, documents } = manifest.counts;
+    const source: SearchSource = {
+      key: 'demo',
+      corpus: 'demo',
+      titles: openTitles(parts('titles')),
+      lexical: parts('lexical').map((p) => openLexicalSegment(p.bytes, p.name)),
+      vectors: parts('vectors').map((p) => openVectorSegment(p.bytes, manifest.embedder?.id ?? '', p.first, p.name)),
+      links: openLinks(parts('links'), passages, documents),
+    };
+    const rows = parts('passages').flatMap((p) =>
+      readPassageDirectory(p.bytes, p.bytes.length, p.name).flatMap((b) => decodePassageBlock(p.bytes.subarray(b.offset, b.offset + b.length), b, p.name)),
+    );
+    demo = { sources: [source], rows: new Map([['demo', rows]]) };
+    questions = JSON.parse(readFileSync(new URL('questions.json', folder), 'utf8')) as typeof questions;
+  });
+
+  test('has its questions, and every support quote stands in the passage and sentence it names', () => {
+    expect(questions.length).toBeGreaterThanOrEqual(60);
+    const rows = demo.rows.get('demo') ?? [];
+    for (const s of questions.flatMap((q) => q.support)) {
+      const row = rows[demo.sources[0]?.titles.ordinalOf(s.passage.slice('demo/'.length)) ?? -1];
+      expect(row?.text).toContain(s.quote);
+      expect(row?.text.slice(0, row.sentenceEnds[s.sentence])).toContain(s.quote);
+    }
+  });
+
+  test('along links a search finds more of the support among the first five, and all of it among the first ten for most questions', async () => {
+    const measure = async (links: boolean): Promise<{ recall5: number; all10: number }> => {
+      const asked = questions.filter((q) => q.support.length > 0);
+      let recall5 = 0;
+      let all10 = 0;
+      for (const q of asked) {
+        const { hits } = await search({ text: q.question, k: 10, links }, demo.sources, contextOf(demo));
+        const found = (k: number): number => q.support.filter((s) => hits.slice(0, k).some((h) => h.passage.id === s.passage)).length / q.support.length;
+        recall5 += found(5) / asked.length;
+        if (found(10) === 1) all10 += 1 / asked.length;
+      }
+      return { recall5, all10 };
+    };
+    const along = await measure(true);
+    expect(along.recall5).toBeGreaterThan((await measure(false)).recall5);
+    expect(along.all10).toBeGreaterThan(0.75);
+  });
+});
