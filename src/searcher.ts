@@ -252,7 +252,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
       const onCpu = llm?.info.device === 'wasm';
       const settings: AgentSettings = {
         ...defaultSettings,
-        evidenceTokens: onCpu ? defaultSettings.evidenceTokens : defaultSettings.evidenceTokens * 2,
+        ...(onCpu ? {} : { evidenceTokens: defaultSettings.evidenceTokens * 2, wholeReading: 'passages' as const }),
         ...(askOptions.seed === undefined ? {} : { seed: askOptions.seed }),
         ...askOptions.settings,
       };

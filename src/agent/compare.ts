@@ -49,6 +49,49 @@ export function alternativesOf(question: string): readonly [string, string] | nu
   return left === '' || right === '' || left.length > 120 || right.length > 120 ? null : [left, right];
 }
 
+const measures: Readonly<Record<string, string>> = {
+  higher: 'How high', taller: 'How tall', longer: 'How long', larger: 'How large', bigger: 'How large', smaller: 'How large', shorter: 'How long', deeper: 'How deep', wider: 'How wide', heavier: 'How heavy', lower: 'How high',
+};
+const timeWords = /\b(?:first|last|earlier|later|before|after)\b/i;
+
+/**
+ * The steps of a comparison whose form is plain enough to be taken apart without a model: "Which was opened first, A or B?", "Which is longer, A or B?",
+ * "Who was born earlier, A or B?", "Were A and B born in the same city?". null for every other form.
+ */
+export function comparisonSteps(question: string): readonly [string, string] | null {
+  const text = question.trim().replace(/\s*\?+\s*$/, '');
+  const both = (make: (name: string) => string, names: readonly [string, string]): readonly [string, string] => [make(names[0]), make(names[1])];
+
+  const same = /^(are|were|is|was|do|did|does|have|has)\s+(?:both\s+)?(.+)\s+(from|in|on|at|of|by|to|with|for)\s+the same\s+([\p{L}]+)(.*)$/iu.exec(text);
+  if (same !== null) {
+    const [, verb = '', subject = '', preposition = '', kind = '', rest = ''] = same;
+    const [a, b] = entitiesOf(` x ${subject}`);
+    if (a === undefined || b === undefined || rest.trim() !== '') return null;
+    const after = subject.slice(subject.indexOf(b) + b.length).replace(/^\s*,?\s*(?:both\s+)?/, '').trim();
+    if (/[,#]/.test(after) || after.split(' ').length > 5 || !new RegExp(`${escaped(a)}\\s+and\\s+(?:the\\s+)?${escaped(b)}`).test(subject)) return null;
+    const one = ({ are: 'is', were: 'was', do: 'does', have: 'has' } as Record<string, string>)[verb.toLowerCase()] ?? verb.toLowerCase();
+    const head = `${preposition.charAt(0).toUpperCase()}${preposition.slice(1).toLowerCase()} which ${kind}`;
+    return both((name) => `${head} ${one} ${name}${after === '' ? '' : ` ${after.replace(/\btheir\b/g, 'the')}`}?`, [a, b]);
+  }
+
+  const names = alternativesOf(question);
+  if (names === null) return null;
+  const head = (text.slice(0, text.lastIndexOf(names[0])).replace(/[,:]\s*$/, '') || '').trim();
+  const measured = /^(?:which|what|who)\b[^,]*\b(?:is|was|are)\s+(?:the\s+)?(\w+)$/i.exec(head);
+  const measure = measures[(measured?.[1] ?? '').toLowerCase()];
+  if (measure !== undefined) return both((name) => `${measure} is ${name}?`, names);
+  if (!timeWords.test(head)) return null;
+  const passive = /^(?:which|what|who)\b(?:\s+\w+){0,3}?\s+(was|is|were)\s+([\p{L}]+)\s+(?:first|last|earlier|later)$/iu.exec(head);
+  if (passive !== null) return both((name) => `When was ${name} ${passive[2] ?? ''}?`, names);
+  const active = /^(?:which|what|who)\b(?:\s+\w+){0,2}?\s+(opened|died|began|started|ended|closed|appeared)\s+(?:first|last|earlier|later)$/iu.exec(head);
+  const infinitive = ({ opened: 'open', died: 'die', began: 'begin', started: 'start', ended: 'end', closed: 'close', appeared: 'appear' } as Record<string, string>)[(active?.[1] ?? '').toLowerCase()];
+  return infinitive === undefined ? null : both((name) => `When did ${name} ${infinitive}?`, names);
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
 const sameForm = /^(?:are|were|is|was|do|did|does|have|has)\b.*\b(?:same|both)\b/i;
 
 /**

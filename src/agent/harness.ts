@@ -21,6 +21,8 @@ export interface AgentSettings {
   readonly maxWallMs: number;
   /** Tokens of packed sentences per reading. */
   readonly evidenceTokens: number;
+  /** How the question is read as a whole when the plan fails: five whole passages (about a thousand tokens), or packed sentences where prompt work is dear. */
+  readonly wholeReading: 'passages' | 'sentences';
   /** Characters of a question that are kept. */
   readonly maxQuestionCharacters: number;
   readonly temperature: number;
@@ -36,6 +38,7 @@ export const defaultSettings: AgentSettings = {
   maxSearches: 24,
   maxWallMs: 30 * 60_000,
   evidenceTokens: 320,
+  wholeReading: 'sentences',
   maxQuestionCharacters: 4000,
   temperature: 0,
   seed: 13,

@@ -17,6 +17,8 @@ ANSWER: give the short answer to the question from the facts: a name, a date, a 
 const examples: readonly (readonly [string, string])[] = [
   ['PLAN\nQuestion: On which river lies the birthplace of the founder of Vale Glassworks?', '{"steps":["Who founded Vale Glassworks?","Where was #1 born?","On which river does #2 lie?"]}'],
   ['PLAN\nQuestion: When did the mother of the director of film Salt Harbour (1951 Film) die?', '{"steps":["Who directed the film Salt Harbour (1951 Film)?","Who is the mother of #1?","When did #2 die?"]}'],
+  ['PLAN\nQuestion: In which town was the engineer born who built the Tarn Viaduct?', '{"steps":["Which engineer built the Tarn Viaduct?","In which town was #1 born?"]}'],
+  ['PLAN\nQuestion: Into which sea does the river crossed by the Norrow Bridge flow?', '{"steps":["Which river does the Norrow Bridge cross?","Into which sea does #1 flow?"]}'],
   ['PLAN\nQuestion: Which was finished earlier, the Norrow Bridge or the Tarn Viaduct?', '{"steps":["When was the Norrow Bridge finished?","When was the Tarn Viaduct finished?"]}'],
   [
     'PLAN\nQuestion: Are both the composer of Night Mill and the composer of Karr Waltz from the same country?',

@@ -1,9 +1,9 @@
 /** The plainest comparisons (METHODS §5.1, §5.2) and the mode without any model. */
 import type { AnswerSentence } from '../events.ts';
-import { evidenceOf, isUnknown, occursIn, packSentences, sentencesOf, shortAnswer } from '../evidence.ts';
+import { evidenceOf, isUnknown, packSentences, shortAnswer } from '../evidence.ts';
 import { CitationList, type Method } from '../harness.ts';
-import { answerSchema, directMessages, ragMessages, ragSchema } from '../prompts.ts';
-import { notFound } from './read.ts';
+import { answerSchema, directMessages } from '../prompts.ts';
+import { answerFromFacts, notFound, readPassages } from './read.ts';
 
 /** One search, five whole passages, one call. */
 export const rag: Method = {
@@ -13,20 +13,11 @@ export const rag: Method = {
   needsLlm: true,
   run: async (tools) => {
     const { hits } = await tools.search(0, tools.question);
-    const passages = hits.slice(0, 5).map((hit) => hit.passage);
     tools.emit({ kind: 'answerStarted' });
-    if (passages.length === 0) return { answer: notFound, stop: 'not-found' };
-    const decoded = await tools.json('answer', null, ragSchema, ragMessages(tools.question, passages), 80);
-    const short = decoded.ok ? shortAnswer(decoded.value.answer) : '';
-    if (!decoded.ok || isUnknown(short)) return { answer: notFound, stop: 'not-found' };
-    tools.emit({ kind: 'answerDelta', text: short });
-    const list = new CitationList();
-    const passage = passages[decoded.value.passage - 1];
-    const sentences = passage === undefined ? [] : sentencesOf(passage);
-    const carrier = sentences.find((sentence) => occursIn(short, sentence.text));
-    const cited = carrier ?? sentences[0];
-    const cites = passage === undefined || cited === undefined ? [] : [list.cite(evidenceOf({ n: 1, passage, ...cited }, 0))];
-    return { answer: list.answer(short, [{ text: short, cites, supported: carrier !== undefined }], 'cited'), stop: 'answered' };
+    const fact = await readPassages(tools, 0, hits.slice(0, 5));
+    if (fact === null) return { answer: notFound, stop: 'not-found' };
+    tools.emit({ kind: 'answerDelta', text: fact.answer });
+    return { answer: answerFromFacts(fact.answer, [{ ...fact, question: tools.question }]), stop: 'answered' };
   },
 };
 

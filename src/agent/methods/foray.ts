@@ -6,11 +6,11 @@
 import type { NodeStatus, Plan, PlanNode, StopReason } from '../events.ts';
 import { answerTypeOf, entitiesOf, faultsOf, fixSteps, inventedEntities, looksOneHop, planFromSteps, readyNodes, singleStep, substitute, wordsOf } from '../plan.ts';
 import { contentWords, isUnknown, shortAnswer, stemOf } from '../evidence.ts';
-import { decide } from '../compare.ts';
+import { comparisonSteps, decide } from '../compare.ts';
 import { BudgetSpent, type Method, type Outcome, type Tools } from '../harness.ts';
 import { answerSchema, answerTurn, jsonStringStream, planRepairTurn, planSchema, planTurn, prefix, querySchema, queryTurn, type Fact } from '../prompts.ts';
 import type { Message } from '../../engine/llm.ts';
-import { answerFromFacts, notFound, Reader, type ReadFact } from './read.ts';
+import { answerFromFacts, notFound, readPassages, Reader, type ReadFact } from './read.ts';
 
 interface NodeResult extends ReadFact {
   readonly question: string;
@@ -24,6 +24,7 @@ export const foray: Method = {
   needsLlm: true,
   run: async (tools) => {
     const plan = await proposePlan(tools);
+    if (plan.source === 'single-step') return wholeOnly(tools);
     const { results, limited } = await executePlan(tools, plan);
     return compose(tools, plan, results, limited);
   },
@@ -32,7 +33,8 @@ export const foray: Method = {
 /** METHODS §8.3: router, then the repair ladder parse → fix → one re-ask → single step. */
 export async function proposePlan(tools: Tools): Promise<Plan> {
   const { question } = tools;
-  let plan = looksOneHop(question) ? singleStep(question, 'router') : await planByModel(tools);
+  const compared = comparisonSteps(question);
+  let plan = compared !== null ? planFromSteps(compared, question, 'comparison-form') : looksOneHop(question) ? singleStep(question, 'router') : await planByModel(tools);
   tools.emit({ kind: 'planProposed', plan });
   if (tools.deps.holdPlan !== undefined) {
     const held = await tools.deps.holdPlan(plan, tools.signal);
@@ -67,6 +69,7 @@ async function planByModel(tools: Tools): Promise<Plan> {
 
 /** What a well-formed plan can still get wrong: inventing names, ending before the question's end, or losing what it is about. */
 function misfit(plan: Plan, question: string): string | null {
+  if (plan.nodes.length === 1) return 'it needs more than one step: first find out who or what is meant, then ask about #1';
   for (const node of plan.nodes) {
     const [invented] = inventedEntities(node.q, question);
     if (invented !== undefined) return `step ${node.id} names "${invented}", which is not in the question`;
@@ -240,9 +243,22 @@ async function composeByModel(tools: Tools, question: string, found: readonly No
   return shortAnswer(decoded.value.answer);
 }
 
-async function readWhole(tools: Tools): Promise<ReadFact | null> {
+/** One search with the whole question, read as the tokens allow: whole passages like the single-round baseline, or the best sentences of more of them. */
+async function readWhole(tools: Tools, node = 0): Promise<ReadFact | null> {
+  const { question, settings } = tools;
+  const { hits } = await tools.search(node, question);
+  if (settings.wholeReading === 'passages') return readPassages(tools, node, hits.slice(0, 5));
+  return new Reader(tools, node, question, answerTypeOf(question), Math.round(settings.evidenceTokens * 1.5)).read(hits.slice(0, settings.depths[1] ?? 10));
+}
+
+/** The last rung of the plan ladder: no plan, one search, one reading. */
+async function wholeOnly(tools: Tools): Promise<Outcome> {
   const { question } = tools;
-  const { hits } = await tools.search(0, question);
-  const depth = tools.settings.depths[1] ?? 10;
-  return new Reader(tools, 0, question, answerTypeOf(question), Math.round(tools.settings.evidenceTokens * 1.5)).read(hits.slice(0, depth));
+  tools.emit({ kind: 'nodeStarted', node: 1, question });
+  const fact = await readWhole(tools, 1);
+  tools.emit({ kind: 'nodeFinished', node: 1, status: fact === null ? 'failed' : 'answered', answer: fact?.answer ?? '', stop: fact === null ? 'not-found' : 'answered' });
+  tools.emit({ kind: 'answerStarted' });
+  if (fact === null) return { answer: notFound, stop: 'not-found' };
+  tools.emit({ kind: 'answerDelta', text: fact.answer });
+  return { answer: answerFromFacts(fact.answer, [{ ...fact, question }]), stop: 'answered' };
 }

@@ -4,9 +4,9 @@
 import type { Hit } from '../../corpus/retriever.ts';
 import type { Message } from '../../engine/llm.ts';
 import type { Answer, AnswerSentence, AnswerType, Evidence } from '../events.ts';
-import { evidenceOf, fitsType, isSupported, isUnknown, occursIn, packSentences, shortAnswer, type PackedSentence } from '../evidence.ts';
+import { evidenceOf, fitsType, isSupported, isUnknown, occursIn, packSentences, sentencesOf, shortAnswer, type PackedSentence } from '../evidence.ts';
 import { CitationList, type Tools } from '../harness.ts';
-import { prefix, readMoreTurn, readSchema, readTurn } from '../prompts.ts';
+import { prefix, ragMessages, ragSchema, readMoreTurn, readSchema, readTurn } from '../prompts.ts';
 
 export interface ReadFact {
   readonly answer: string;
@@ -78,16 +78,41 @@ export class Reader {
   }
 }
 
+/**
+ * The single-round baseline's reading (METHODS §5.2): whole passages, numbered, one call. The quote is the sentence of the named passage that carries the
+ * answer; null if the model knows none. An answer that no passage carries comes without evidence.
+ */
+export async function readPassages(tools: Tools, node: number, hits: readonly Hit[]): Promise<ReadFact | null> {
+  const passages = hits.map((hit) => hit.passage);
+  if (passages.length === 0) return null;
+  const decoded = await tools.json('read', node, ragSchema, ragMessages(tools.question, passages), 80);
+  const answer = decoded.ok ? shortAnswer(decoded.value.answer) : '';
+  if (!decoded.ok || isUnknown(answer)) return null;
+  const named = passages[decoded.value.passage - 1];
+  const order = named === undefined ? passages : [named, ...passages.filter((passage) => passage !== named)];
+  const isYesNo = /^(?:yes|no)$/i.test(answer);
+  for (const passage of order) {
+    const sentence = sentencesOf(passage).find(({ text }) => isYesNo || occursIn(answer, text));
+    if (sentence === undefined) continue;
+    const evidence = [evidenceOf({ n: 1, passage, ...sentence }, node)];
+    tools.emit({ kind: 'evidenceRecorded', node, evidence });
+    return { answer, evidence };
+  }
+  tools.emit({ kind: 'evidenceRejected', node, quote: answer, reason: 'answer-not-in-quote' });
+  // The answer is given as the model gave it, and nothing is claimed to carry it.
+  return { answer, evidence: [] };
+}
+
 /** The answer with one sentence per fact, each carried by its own quotes: nothing is said that no quote says. */
 export function answerFromFacts(short: string, facts: readonly { question: string; answer: string; evidence: readonly Evidence[] }[]): Answer {
   const list = new CitationList();
   const sentences = facts
-    .filter((fact) => fact.evidence.length > 0)
+    .filter((fact) => fact.answer !== '')
     .map((fact): AnswerSentence => ({
       text: statementOf(fact.question, fact.answer),
       cites: fact.evidence.map((item) => list.cite(item)),
       // A recorded answer stands in its quote; yes and no stand in none, so there the quote must at least speak of what was asked.
-      supported: !/^(?:yes|no)$/i.test(fact.answer) || isSupported(fact.question, fact.evidence),
+      supported: fact.evidence.length > 0 && (!/^(?:yes|no)$/i.test(fact.answer) || isSupported(fact.question, fact.evidence)),
     }));
   return list.answer(short, sentences, short === '' ? 'not-found' : 'cited');
 }

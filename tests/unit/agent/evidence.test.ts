@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { evidenceOf, fitsType, isSupported, isUnknown, jaccard, occursIn, packSentences, readsAsOrder, sentencesOf, shortAnswer, verbatim } from '../../../src/agent/evidence.ts';
-import { decide, dateValue, numberValue, alternativesOf } from '../../../src/agent/compare.ts';
+import { alternativesOf, comparisonSteps, dateValue, decide, numberValue } from '../../../src/agent/compare.ts';
 import { fence, jsonStringStream } from '../../../src/agent/prompts.ts';
 import type { Hit } from '../../../src/corpus/retriever.ts';
 import { passage, toyPassages } from '../../fixtures/toy.ts';
@@ -131,6 +131,23 @@ describe('comparisons decided by code', () => {
     ['What is finished?', '1861', '1849'],
     ['Are they in the same country?', 'Norway and Sweden', 'Sweden and Chile'],
   ])('leaves doubt to the model: %s %s %s', (question, a, b) => expect(decide(question, facts(a, b))).toBeNull());
+
+  it.each([
+    ['Which was opened first, the Erasmus Bridge or the Bosphorus Bridge?', ['When was the Erasmus Bridge opened?', 'When was the Bosphorus Bridge opened?']],
+    ['Which opened first, the Theater an der Wien or the Musikverein?', ['When did the Theater an der Wien open?', 'When did the Musikverein open?']],
+    ['Which painter was baptised earlier, Johannes Vermeer or Carel Fabritius?', ['When was Johannes Vermeer baptised?', 'When was Carel Fabritius baptised?']],
+    ['Which mountain is higher, the Matterhorn or Kilimanjaro?', ['How high is the Matterhorn?', 'How high is Kilimanjaro?']],
+    ['Were Felix Mendelssohn and Johannes Brahms born in the same city?', ['In which city was Felix Mendelssohn born?', 'In which city was Johannes Brahms born?']],
+    ['Did Grace Hopper and Alan Turing receive their doctorates from the same university?', ['From which university did Grace Hopper receive the doctorates?', 'From which university did Alan Turing receive the doctorates?']],
+    ['Are Karr and Teshmoor in the same country?', ['In which country is Karr?', 'In which country is Teshmoor?']],
+  ])('takes apart %s', (question, steps) => expect(comparisonSteps(question)).toEqual(steps));
+
+  it.each([
+    'Are both director of film A Fig and director of film B Fig from the same country?',
+    'Who is the mother of the director of Salt Harbour?',
+    'Which film has the director who died first, Salt Harbour or Night Mill?',
+    'Were Ann and Bob born in the same city as Carl?',
+  ])('leaves to the model: %s', (question) => expect(comparisonSteps(question)).toBeNull());
 
   it('reads dates and numbers', () => {
     expect(dateValue('44 BC')).toBeNull();

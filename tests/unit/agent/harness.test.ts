@@ -128,7 +128,7 @@ describe('foray on the toy case (METHODS Appendix A)', () => {
   it('runs independent steps side by side where the engine has slots, and one by one where it has not', async () => {
     const compare: Script = (_request, _call, text) => {
       if (text.startsWith('PLAN')) return '{"steps":["Where was Orrin Vale born?","Where was Mira Lund born?"]}';
-      const line = text.split('\n').find((row) => /^\d+\. .*born/.test(row) && row.includes(/Question: Where was (\w+)/.exec(text)?.[1] ?? '?'));
+      const line = text.split('\n').find((row) => /^\d+\. .*born/.test(row) && row.includes(/uestion: .*?(Orrin|Mira)/.exec(text)?.[1] ?? '?'));
       if (text.startsWith('READ') && line !== undefined) return `{"sentence":${Number.parseInt(line, 10)},"answer":"${/born in (\w+)/.exec(line)?.[1] ?? ''}"}`;
       return text.startsWith('ANSWER') ? '{"answer":"no"}' : '{"sentence":0,"answer":""}';
     };
@@ -290,8 +290,8 @@ describe('the other methods', () => {
     expect(last(events, 'runFinished').cost).toMatchObject({ llmCalls: 1, searches: 1 });
   });
 
-  it('rag: a passage number that was not offered is not cited', async () => {
-    const { answer } = last(await collect(start('rag', { script: () => '{"answer":"Orrin Vale","passage":17}' }).events), 'answerFinished');
+  it('rag: an answer that no passage carries is cited by nothing and marked', async () => {
+    const { answer } = last(await collect(start('rag', { script: () => '{"answer":"Zanzibar","passage":17}' }).events), 'answerFinished');
     expect(answer.citations).toEqual([]);
     expect(answer.sentences.every((sentence) => !sentence.supported)).toBe(true);
   });
