@@ -1,13 +1,14 @@
 /**
  * An OpenAI-compatible server around native llama.cpp (node-llama-cpp), for measuring answer quality about ten times faster than in the browser.
  * One request at a time; the key-value caches of the last prompts are kept, so that a prompt that extends an earlier one is read only from where it differs.
- * JSON schemas become grammars with the rules that llama.cpp itself uses. Not part of the app: install with `npm i --prefix bench --ignore-scripts`.
+ * JSON schemas become the same grammars as in the page. Not part of the app: install with `npm i --prefix bench --ignore-scripts`.
  */
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { basename, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { tsImport } from 'tsx/esm/api';
 
 const { values: options } = parseArgs({
   options: {
@@ -39,6 +40,7 @@ async function load(name) {
 
 const { getLlama, LlamaGrammar, LlamaGrammarEvaluationState } = await load('node-llama-cpp');
 const { Template } = await load('@huggingface/jinja');
+const { grammarOf } = await tsImport('../src/engine/grammar.ts', import.meta.url);
 
 const modelId = basename(options.model).replace(/\.gguf$/, '');
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error' });
@@ -64,73 +66,18 @@ function promptTokens(messages) {
 
 const grammars = new Map();
 
-function grammarFor(schema) {
+async function grammarFor(schema) {
   const key = JSON.stringify(schema);
   let grammar = grammars.get(key);
   if (grammar === undefined) {
-    grammar = new LlamaGrammar(llama, { grammar: schemaToGbnf(schema) });
+    // The grammar that the page gives to llama.cpp, so that quality measured here is the quality there.
+    const own = grammarOf(schema);
+    if (own !== null) grammar = new LlamaGrammar(llama, { grammar: own });
+    else grammar = Object.keys(schema).length === 0 ? await llama.getGrammarFor('json') : await llama.createGrammarForJsonSchema(schema);
     grammars.set(key, grammar);
     if (grammars.size > 200) grammars.delete(grammars.keys().next().value);
   }
   return grammar;
-}
-
-export function schemaToGbnf(schema) {
-  const rules = new Map([
-    ['space', '| " " | "\\n" [ \\t]{0,20}'],
-    ['char', '[^"\\\\\\x7F\\x00-\\x1F] | [\\\\] (["\\\\bfnrt] | "u" [0-9a-fA-F]{4})'],
-    ['integer', '"-"? ("0" | [1-9] [0-9]{0,15})'],
-    ['number', 'integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})?'],
-    ['text', '"\\"" char* "\\""'],
-    ['pair', 'text space ":" space any space'],
-    ['any', '"{" space (pair ("," space pair)*)? "}" | "[" space (any space ("," space any space)*)? "]" | text | number | "true" | "false" | "null"'],
-  ]);
-  let next = 0;
-  const rule = (body) => {
-    const name = `r${next++}`;
-    rules.set(name, body);
-    return name;
-  };
-  const literal = (value) => JSON.stringify(JSON.stringify(value));
-  const visit = (s) => {
-    if (s === true || s === undefined || Object.keys(s).length === 0) return 'any';
-    if ('const' in s) return literal(s.const);
-    if (Array.isArray(s.enum)) return rule(s.enum.map(literal).join(' | '));
-    const union = s.anyOf ?? s.oneOf ?? (Array.isArray(s.type) ? s.type.map((type) => ({ ...s, type })) : undefined);
-    if (union !== undefined) return rule(union.map(visit).join(' | '));
-    switch (s.type) {
-      case 'object': {
-        const members = Object.entries(s.properties ?? {}).map(([name, value]) => `${literal(name)} space ":" space ${visit(value)}`);
-        return rule(`"{" space ${members.join(' space "," space ')} space "}"`);
-      }
-      case 'array': {
-        const item = s.items === undefined ? 'any' : visit(s.items);
-        const min = s.minItems ?? 0;
-        const max = s.maxItems;
-        if (max === 0) return rule('"[" space "]"');
-        const more = `(space "," space ${item}){${Math.max(0, min - 1)},${max === undefined ? '' : max - 1}}`;
-        const list = `${item} ${more}`;
-        return rule(`"[" space ${min > 0 ? list : `(${list})?`} space "]"`);
-      }
-      case 'string':
-        return rule(`"\\"" char{${s.minLength ?? 0},${s.maxLength ?? ''}} "\\""`);
-      case 'integer': {
-        const { minimum: min, maximum: max } = s;
-        if (min === undefined || max === undefined || max - min > 2000) return 'integer';
-        return rule(Array.from({ length: max - min + 1 }, (_, i) => JSON.stringify(String(min + i))).join(' | '));
-      }
-      case 'number':
-        return 'number';
-      case 'boolean':
-        return rule('"true" | "false"');
-      case 'null':
-        return '"null"';
-      default:
-        return 'any';
-    }
-  };
-  rules.set('root', visit(schema));
-  return [...rules].map(([name, body]) => `${name} ::= ${body}`).join('\n');
 }
 
 // --- Generation ----------------------------------------------------------------------------------------------------------------------------
@@ -185,7 +132,7 @@ async function generate(body, signal, onText) {
       temperature: body.temperature ?? 0,
       ...(body.top_p === undefined ? {} : { topP: body.top_p }),
       ...(body.seed === undefined ? {} : { seed: body.seed }),
-      ...(schema === undefined ? {} : { grammarEvaluationState: new LlamaGrammarEvaluationState({ model, grammar: grammarFor(schema) }) }),
+      ...(schema === undefined ? {} : { grammarEvaluationState: new LlamaGrammarEvaluationState({ model, grammar: await grammarFor(schema) }) }),
       contextShift: { strategy: () => [] },
     },
   );

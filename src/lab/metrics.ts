@@ -176,7 +176,7 @@ export function answerHit(ranked: readonly FoundPassage[], answers: readonly str
 }
 
 export interface RetrievalScores {
-  /** Of the first search of the run. */
+  /** Of the first search of the run; null where there was none. */
   readonly recall5: number | null;
   readonly recall10: number | null;
   readonly all5: 0 | 1 | null;
@@ -200,16 +200,16 @@ export function scoreRetrieval(
   question: { readonly gold: readonly GoldPassage[]; readonly answers: readonly string[]; readonly type: string | null },
 ): RetrievalScores {
   const { gold, answers, type } = question;
-  const first = searches[0] ?? [];
+  const [first] = searches;
   const all = searches.flat();
   const trajectory = supportRecall(all, gold);
   const curated = supportRecall(kept, gold);
   return {
-    recall5: supportRecall(first, gold, 5),
-    recall10: supportRecall(first, gold, 10),
-    all5: allSupport(first, gold, 5),
-    all10: allSupport(first, gold, 10),
-    hit5: answerHit(first, answers, type, 5),
+    recall5: first === undefined ? null : supportRecall(first, gold, 5),
+    recall10: first === undefined ? null : supportRecall(first, gold, 10),
+    all5: first === undefined ? null : allSupport(first, gold, 5),
+    all10: first === undefined ? null : allSupport(first, gold, 10),
+    hit5: first === undefined ? null : answerHit(first, answers, type, 5),
     trajectory,
     allTrajectory: allSupport(all, gold),
     trajectory5: supportRecall(searches.flatMap((passages) => passages.slice(0, 5)), gold),

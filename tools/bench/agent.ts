@@ -157,7 +157,10 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
     env: { ...facts.env, os: `${type()} ${release()}`, cpu: cpus()[0]?.model ?? null, node: process.versions.node, pagesLost: driver.lost },
   };
   const summary = summarise(items, options.methods);
-  const records = Object.entries(summary.methods).map(([method, row]) => runRecordOf(method, items.filter((item) => item.method === method), aggregatesOf(row), settings));
+  const records = Object.entries(summary.methods).map(([method, row]) => {
+    const own = items.filter((item) => item.method === method);
+    return runRecordOf(method, own, aggregatesOf(row), settings);
+  });
   const kept = [...new Map([...before.items, ...items].map((item) => [JSON.stringify([item.method, item.seed, item.qid]), item])).values()];
   await replaceFile(runFile, linesOf([...kept, ...records]));
   const command = `npm run bench -- ${process.argv.slice(2).map((arg) => (/^[\w./:,=#@+-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ')}`;

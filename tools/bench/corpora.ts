@@ -23,6 +23,7 @@ export interface ShardFolder {
   /** `<id>@<hash of the manifest>`: names the content in a run record. */
   readonly label: string;
   readonly passages: number;
+  readonly documents: number;
   readonly bytes: number;
   readonly embedder: string | null;
 }
@@ -72,6 +73,7 @@ export async function openShard(folder: string): Promise<ShardFolder> {
     id: manifest.id,
     label: `${manifest.id}@${createHash('sha256').update(text).digest('hex').slice(0, 16)}`,
     passages: manifest.counts.passages,
+    documents: manifest.counts.documents,
     bytes: manifest.parts.reduce((sum, part) => sum + part.bytes, 0),
     embedder: manifest.embedder?.id ?? null,
   };
@@ -110,15 +112,14 @@ async function builderSources(): Promise<string[]> {
 async function concatenated(files: readonly string[], target: string): Promise<string> {
   if (existsSync(target)) return target;
   const part = `${target}.${process.pid}.part`;
-  const out = createWriteStream(part);
-  for (const file of files) {
-    if (file.endsWith('.gz')) await pipeline(createReadStream(file), createGunzip(), out, { end: false });
-    else await pipeline(createReadStream(file), out, { end: false });
-  }
-  await new Promise<void>((done, fail) => {
-    out.once('error', fail);
-    out.end(done);
-  });
+  await pipeline(chunksOf(files), createWriteStream(part));
   await rename(part, target);
   return target;
+}
+
+async function* chunksOf(files: readonly string[]): AsyncGenerator<Buffer> {
+  for (const file of files) {
+    const bytes = createReadStream(file);
+    for await (const chunk of file.endsWith('.gz') ? bytes.pipe(createGunzip()) : bytes) yield chunk as Buffer;
+  }
 }

@@ -89,6 +89,7 @@ export async function runPageBench(options: PageFiguresOptions, signal: AbortSig
       firstLoadFiles: firstLoad.map(({ path, gzip }) => ({ path, gzipKB: kilobytes(gzip) })),
       firstHitAllMs: warm.map(Math.round),
       firstHitRestartedBrowserMs: Math.round(restarted),
+      documents: shard.documents,
       shardMB: Number((shard.bytes / 1e6).toFixed(1)),
       shard: shard.label,
       embedder: shard.embedder,

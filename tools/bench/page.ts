@@ -78,9 +78,19 @@ export function createPageDriver(setup: PageSetup): PageDriver {
     return next;
   }
 
+  /** A browser that just died may still look alive: then a new one is started. */
+  async function newPage(): Promise<Page> {
+    try {
+      return await (await openContext()).newPage();
+    } catch {
+      await closeContext();
+      return (await openContext()).newPage();
+    }
+  }
+
   async function openPage(signal: AbortSignal): Promise<Page> {
     if (page !== null && facts !== null) return page;
-    const opened = page ?? (await (await openContext()).newPage());
+    const opened = page ?? (await newPage());
     if (page === null) {
       page = opened;
       const gone = (): void => {

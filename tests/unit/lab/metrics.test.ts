@@ -111,6 +111,8 @@ describe('retrieval (METHODS 6.4)', () => {
     expect([z1, z2, z3].map((searches) => scoreRetrieval(searches, [], question).trajectory)).toEqual([1, 0.5, 0]);
     expect(scoreRetrieval(z1, [d1], question)).toMatchObject({ recall5: 0.5, all5: 0, allTrajectory: 1, curated: 0.5, dropped: 0.5 });
     expect(scoreRetrieval(z1, [d1, d3], question)).toMatchObject({ curated: 1, dropped: 0 });
+    // Without a search nothing was found, but there is no first search to judge.
+    expect(scoreRetrieval([], [], question)).toMatchObject({ trajectory: 0, allTrajectory: 0, recall5: null, all10: null, hit5: null, curated: 0 });
     // The sixth of a search was found, but hardly shown.
     expect(scoreRetrieval([[d2, d2, d2, d2, d2, d1], [d3]], [], question)).toMatchObject({ trajectory: 1, trajectory5: 0.5 });
   });
