@@ -8,6 +8,9 @@ import { evidenceOf, fitsType, isSupported, isUnknown, occursIn, packSentences, 
 import { CitationList, type Tools } from '../harness.ts';
 import { prefix, ragMessages, ragSchema, readMoreTurn, readSchema, readTurn } from '../prompts.ts';
 
+/** A bare number is no height: a small model takes the next year for it. */
+const asksForMeasure = /^how (?:high|tall|deep|wide|far|long|heavy)\b/i;
+
 export interface ReadFact {
   readonly answer: string;
   readonly evidence: readonly Evidence[];
@@ -61,7 +64,7 @@ export class Reader {
       this.tools.emit({ kind: 'evidenceRejected', node: this.node, quote, reason });
       return null;
     };
-    if (!fitsType(answer, this.type)) return reject('wrong-type', answer);
+    if (!fitsType(answer, this.type) || (asksForMeasure.test(this.question) && !/\p{L}/u.test(answer))) return reject('wrong-type', answer);
     const cited = this.#offered.find((sentence) => sentence.n === number);
     if (this.type === 'yes-no') return cited === undefined ? reject('unknown-passage', answer) : this.#record(answer, cited);
     // The number may be off by a line; the fact counts if a sentence that was offered carries it, the cited one first.

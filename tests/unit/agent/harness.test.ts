@@ -113,6 +113,15 @@ describe('foray on the toy case (METHODS Appendix A)', () => {
     expect(events.some((event) => event.kind === 'evidenceRejected' && event.reason === 'wrong-type')).toBe(true);
   });
 
+  it('takes no bare number for a measure', async () => {
+    const hill = passage('d7', 'Mount Karr', 'Mount Karr was climbed in 1808. Mount Karr is 920 metres high.');
+    for (const [said, kept] of [['1808', ''], ['920 metres', '920 metres']] as const) {
+      const script: Script = (_request, _call, text) => (text.startsWith('READ') ? JSON.stringify({ sentence: 1, answer: said }) : '{"query":"Karr"}');
+      const events = await collect(start('foray', { script, question: 'How high is Mount Karr?', passages: [hill] }).events);
+      expect(last(events, 'answerFinished').answer.short).toBe(kept);
+    }
+  });
+
   it('refuses a repeated query and counts no search for it (METHODS §14.7)', async () => {
     const stubborn: Script = (request, call, text) => {
       if (text.startsWith('READ')) return '{"sentence":0,"answer":""}';
