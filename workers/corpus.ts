@@ -3,12 +3,13 @@ import { browserNet, createModelFiles } from '../src/corpus/download.ts';
 import { createTabChannel } from '../src/corpus/import.ts';
 import { createLibrary } from '../src/corpus/library.ts';
 import type { Library } from '../src/corpus/library.ts';
+import { permittedLocks } from '../src/corpus/locks.ts';
 import { createStore } from '../src/corpus/store.ts';
 import type { StoreNotice } from '../src/corpus/store.ts';
 import type { CorpusWorkerApi } from '../src/corpus/worker-api.ts';
 import { serve } from '../src/engine/serve.ts';
 
-const locks = navigator.locks ?? null;
+const locks = permittedLocks(navigator.locks);
 const net = browserNet(self.location.origin);
 const store = createStore({ onNotice: (notice: StoreNotice | null) => library.noticed(notice) });
 const channel = createTabChannel(typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('foray'));
