@@ -36,6 +36,8 @@ async function main() {
   const fault = await demoShardFault();
   if (fault !== null) console.log(`The demo shard in public/shards/demo cannot be used: ${fault}. The page works with other shards and own documents.`);
   await ensureBuild();
+  // Reads what was not verified yet now, so that the page's list of models does not wait for it.
+  await models.localModels();
 
   const wanted = Number(values.port);
   if (!Number.isInteger(wanted) || wanted < 0 || wanted > 65535) throw new Error(`--port ${values.port} is not a port number.`);

@@ -71,7 +71,7 @@ async function ensureBrowser() {
   if (findChromium() === null && process.platform === 'linux' && process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
     say("Installing the system's Chromium …");
     const environment = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
-    if ((await run('apt-get', ['update', '-qq'], environment)) === 0) await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'chromium'], environment);
+    if ((await run('apt-get', ['update', '-qq'], environment)) === 0) await run('apt-get', ['install', '-y', '-qq', 'chromium'], environment);
   }
   const found = findChromium();
   if (found === null) {

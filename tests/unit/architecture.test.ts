@@ -132,8 +132,8 @@ describe('dependency direction', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('lets nothing in src import a worker or a tool', () => {
-    expect(importsWhere(inSrc, (_, imported) => /^(?:workers|tools)\//.test(imported.target))).toEqual([]);
+  it('lets nothing in src import a worker, a tool or a test', () => {
+    expect(importsWhere(inSrc, (_, imported) => /^(?:workers|tools|tests|bench)\//.test(imported.target))).toEqual([]);
   });
 });
 

