@@ -179,15 +179,15 @@ async function importParts(
   const stored = new Set((await store.parts(id, digest)).map((part) => part.file));
   const isWhole = manifest.parts.every((part) => stored.has(part.file));
   const known = (await store.corpora()).find((row) => row.id === id && row.digest === digest);
+  const meter = createProgressMeter('bytes', net.now);
   if (known?.state === 'complete') {
-    if (isWhole) return;
+    if (isWhole) return onProgress(meter.update(total, { phase: 'done', item: manifest.name, total }));
     // The browser lost rows of a finished shard: nothing of it can be trusted.
     await store.deleteCorpus(id);
     stored.clear();
   }
   await store.beginImport({ id, digest, url: folder.href, manifest: shard.text });
 
-  const meter = createProgressMeter('bytes', net.now);
   let finished = 0;
   for (const part of manifest.parts) if (stored.has(part.file)) finished += part.bytes;
   const arrived = new Map<string, number>();

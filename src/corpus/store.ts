@@ -460,7 +460,8 @@ async function openEngine(options: StoreOptions, notify: (notice: StoreNotice | 
           if (names.includes('QuotaExceededError')) {
             throw new AppError('storage/quota', { what: work.what, neededMB: Math.max(1, Math.ceil(work.bytes / 1e6)) }, { cause });
           }
-          if (names.includes('DataCloneError')) throw error;
+          // What the browser did not cause is a mistake of the caller.
+          if (names.includes('DataCloneError') || !(error instanceof DOMException)) throw error;
           if (database === opening) database = null;
           db.close();
           if (attempt > 0) throw new AppError('storage/closed', {}, { cause });

@@ -70,8 +70,9 @@ describe('import', () => {
     expect(found.hits[0]?.passage).toMatchObject({ corpus: 'toy' });
     expect(found.searched).toBe(shard.rows.length);
     server.requests.length = 0;
-    await importIt(tab);
+    await importIt(tab, never, (p) => seen.push(p));
     expect(fetched()).toEqual([]);
+    expect(seen.at(-1)).toMatchObject({ phase: 'done', done: total });
   });
 
   it.each(['toy', 'toy/', 'toy/manifest.json', 'toy/?x=1#y'])('finds the folder of …/%s', async (path) => {

@@ -39,7 +39,7 @@ export const pdfReader: DocumentReader = {
     try {
       task = getDocument({
         data: bytes.slice(),
-        ...(worker === null ? {} : { worker: PDFWorker.create({ port: worker }) }),
+        ...(worker === null ? {} : { worker: PDFWorker.create({ port: worker, verbosity: VerbosityLevel.ERRORS }) }),
         isEvalSupported: false,
         disableFontFace: true,
         useSystemFonts: false,

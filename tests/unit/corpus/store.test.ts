@@ -102,6 +102,16 @@ describe.each(kinds)('store in %s', (_kind, open) => {
     expect(await store.replaceVectors(row, [])).toBe(false);
   });
 
+  it('rolls a transaction back whole when something in it fails', async () => {
+    const store = open();
+    const broken = { part: part('p.bin'), blocks: [null as unknown as Uint8Array] };
+    await expect(store.addDocument(document('one'), [{ part: part('q.bin'), blocks: [bytesOf(1)] }, broken])).rejects.toThrow(TypeError);
+    expect(await store.documents()).toEqual([]);
+    expect(await store.parts('own', 'one')).toEqual([]);
+    await store.addDocument(document('one'), []);
+    expect(await store.documents()).toHaveLength(1);
+  });
+
   it('takes vectors only on the state they were made for', async () => {
     const store = open();
     await store.addDocument(document('one'), []);
