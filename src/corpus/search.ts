@@ -60,7 +60,10 @@ export interface RankingParameters {
   readonly steps: number;
 }
 
-/** Tuned by hand on the train splits of 2WikiMultihopQA, HotpotQA and MuSiQue (own corpora and their union) and the tune split of the demo shard; flat around these values. */
+/**
+ * Tuned by hand on the train splits of 2WikiMultihopQA, HotpotQA and MuSiQue (own corpora and their union) and on the tune split of the demo shard;
+ * the figures are flat around these values.
+ */
 export const rankingDefaults: RankingParameters = {
   lexical: { ...lexicalDefaults, titleBoost: 2 },
   candidates: 100,

@@ -47,7 +47,7 @@ export async function openNodeEmbedder(id: EmbedderId): Promise<NodeEmbedder> {
   if (id === 'wordllama') {
     const vectors = openStaticVectors(await readFile(join(folder, 'model.safetensors')), id);
     const definition: unknown = JSON.parse(await readFile(join(folder, 'tokenizer.json'), 'utf8'));
-    const tokenizer = new library.PreTrainedTokenizer(definition as object, {});
+    const tokenizer = new library.PreTrainedTokenizer(definition, {});
     return {
       spec,
       embed: (text) => Promise.resolve(poolTokens(vectors, tokenizer.encode(text, { add_special_tokens: false }))),

@@ -117,7 +117,7 @@ function redirect(alias: string, target: string): InputItem {
 
 /** A link as wtf_wikipedia gives it, reduced to what is used; interwiki and external links give nothing. */
 function linkOf(link: object): { target: string; anchor: string }[] {
-  const data: unknown = 'json' in link && typeof link.json === 'function' ? link.json() : null;
+  const data: unknown = 'json' in link && typeof link.json === 'function' ? (link as { json(): unknown }).json() : null;
   if (typeof data !== 'object' || data === null) return [];
   const { type, page, text } = data as { type?: unknown; page?: unknown; text?: unknown };
   if (type !== 'internal' || typeof page !== 'string') return [];

@@ -43,8 +43,9 @@ describe('the titles table', () => {
 
   test('survives any ids and titles', () => {
     const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
+    const document = fc.record({ docId: text, title: text, passages: fc.integer({ min: 1, max: 4 }) });
     fc.assert(
-      fc.property(fc.uniqueArray(fc.record({ docId: text, title: text, passages: fc.integer({ min: 1, max: 4 }) }), { selector: (d) => d.docId }), fc.nat(10), (documents, cut) => {
+      fc.property(fc.uniqueArray(document, { selector: (d) => d.docId }), fc.nat(10), (documents, cut) => {
         const all = rowsOf(documents);
         const parts = [all.slice(0, cut), all.slice(cut)].filter((p) => p.length > 0);
         let first = 0;

@@ -85,7 +85,9 @@ describe('the manifest', () => {
     expect(codeOf(() => decodeManifest({ format: 'foray-shard' }, 'x'))).toBe('shard/manifest');
   });
 
-  const withPart = (change: Partial<Record<keyof ShardPart, unknown>>, at = 0) => (m: ShardManifest) => ({ ...m, parts: m.parts.map((p, i) => (i === at ? { ...p, ...change } : p)) });
+  const withPart =
+    (change: Partial<Record<keyof ShardPart, unknown>>, at = 0) =>
+    (m: ShardManifest): unknown => ({ ...m, parts: m.parts.map((p, i) => (i === at ? { ...p, ...change } : p)) });
   test.each<[string, (m: ShardManifest) => unknown]>([
     ['a path out of the folder', withPart({ file: '../titles.bin' })],
     ['an address', withPart({ file: 'https://a.b/x.bin' })],
