@@ -1,5 +1,6 @@
 /**
- * Which embedder to ship: support recall of each on multi-hop questions over a closed subset of passages, alone and fused with BM25, and its cost in Node.
+ * Which embedder to ship: support recall of each on multi-hop questions over a closed subset of passages, alone, fused with BM25 and in the
+ * whole search (words, meaning and links), and its cost in Node.
  * npx tsx bench/embedders.ts DATA-FOLDER [--datasets hotpotqa,musique] [--questions 300] [--passages 3000] [--embedders minilm,bge-small,wordllama]
  * DATA-FOLDER holds <dataset>/dev.jsonl.gz and passages.jsonl.gz. Vectors are kept between runs, so that a run that was broken off goes on where it stopped.
  */
@@ -8,8 +9,13 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
-import { createLexicalBuilder, openLexicalSegment, queryTerms, searchLexical } from '../src/corpus/lexical.ts';
+import { queryTerms } from '../src/corpus/analysis.ts';
+import { createLexicalBuilder, openLexicalSegment, searchLexical } from '../src/corpus/lexical.ts';
+import { createMentionMatcher, encodeLinks, encodeTitles, openLinks, openTitles } from '../src/corpus/links.ts';
 import { embeddedText } from '../src/corpus/passages.ts';
+import { rank } from '../src/corpus/search.ts';
+import type { SearchSource } from '../src/corpus/search.ts';
+import { vectorSegment } from '../src/corpus/vectors.ts';
 import { decodePassages, decodeQuestions } from '../src/lab/datasets.ts';
 import { embedderIds, openNodeEmbedder, openVectorSource } from '../tools/shard/embed.ts';
 
@@ -72,6 +78,19 @@ for (const dataset of values.datasets.split(',')) {
     const found = searchLexical([segment], queryTerms(question.question), 100);
     return Array.from(found.ordinals.subarray(0, found.count), (ordinal) => ids[ordinal] ?? '');
   });
+  const matcher = createMentionMatcher(passages.map((passage) => passage.title));
+  const links = encodeLinks(passages.map((passage, i) => matcher.documentsIn(passage.text).filter((document) => document !== i)));
+  const rows = passages.map((passage, i) => ({ docId: passage.id, title: passage.title, first: i, passages: 1, aliases: [] }));
+  const source: SearchSource = {
+    key: 'bench',
+    corpus: 'bench',
+    titles: openTitles([{ bytes: encodeTitles(rows, 0), name: 'titles' }]),
+    lexical: [segment],
+    vectors: [],
+    links: openLinks([{ bytes: links, name: 'links' }], passages.length, passages.length),
+  };
+  const searchAll = (from: SearchSource, vectorOf: (question: number) => Parameters<typeof rank>[2]): string[][] =>
+    questions.map((question, i) => rank({ text: question.question, k: 10 }, [from], vectorOf(i)).ranked.map(({ ordinal }) => ids[ordinal] ?? ''));
   const report = (name: string, ranked: readonly (readonly string[])[], extra: object = {}): void => {
     const mean = (k: number): number => Number((ranked.reduce((sum, list, i) => sum + recall(list, goldOf[i] ?? [], k), 0) / ranked.length).toFixed(4));
     const all = (k: number): number => Number((ranked.filter((list, i) => recall(list, goldOf[i] ?? [], k) === 1).length / ranked.length).toFixed(4));
@@ -79,19 +98,26 @@ for (const dataset of values.datasets.split(',')) {
   };
   console.log(JSON.stringify({ dataset, questions: questions.length, passages: passages.length }));
   report('bm25', byWords);
+  report('search without vectors', searchAll(source, () => null));
   for (const id of embedderIds.filter((one) => values.embedders.split(',').includes(one))) {
     const embedder = await openNodeEmbedder(id);
-    const source = await openVectorSource(embedder, cache);
+    const cached = await openVectorSource(embedder, cache);
     const { dimensions, queryPrefix } = embedder.spec;
     const vectors = new Float32Array(passages.length * dimensions);
+    const allCodes = new Int8Array(passages.length * dimensions);
+    const scales = new Float32Array(passages.length);
+    const queries: Float32Array[] = [];
     for (const [i, passage] of passages.entries()) {
-      const { scale, codes } = await source.get(embeddedText({ title: passage.title, section: '', text: passage.text }));
+      const { scale, codes } = await cached.get(embeddedText({ title: passage.title, section: '', text: passage.text }));
+      scales[i] = scale;
+      allCodes.set(codes, i * dimensions);
       for (let d = 0; d < dimensions; d++) vectors[i * dimensions + d] = (codes[d] ?? 0) * scale;
     }
     const byMeaning: string[][] = [];
     const start = performance.now();
     for (const question of questions) {
       const query = await embedder.embed(queryPrefix + question.question);
+      queries.push(query);
       const scores = new Float64Array(passages.length);
       for (let i = 0; i < passages.length; i++) {
         let dot = 0;
@@ -111,7 +137,9 @@ for (const dataset of values.datasets.split(',')) {
     const passageMs = fresh.sort((a, b) => a - b)[30] ?? 0;
     report(id, byMeaning, { passageMs: Number(passageMs.toFixed(1)), queryMs: Number(queryMs.toFixed(1)) });
     report(`${id} + bm25`, byMeaning.map((list, i) => fuse([list, byWords[i] ?? []])));
-    await source.close();
+    const withVectors = { ...source, vectors: [vectorSegment({ dimensions, count: passages.length, scales, codes: allCodes }, id, 0)] };
+    report(`search with ${id}`, searchAll(withVectors, (i) => ({ embedder: id, values: queries[i] ?? new Float32Array(dimensions) })));
+    await cached.close();
     await embedder.dispose();
   }
 }

@@ -3,7 +3,7 @@
  * Tables are flat buffers that are checked when opened; strings are decoded only when asked for.
  */
 import { AppError } from '../errors.ts';
-import { analyse, isStopTerm, tokenize, wordKind } from './lexical.ts';
+import { analyse, isStopTerm, tokenize, wordKind } from './analysis.ts';
 import { passageId } from './passages.ts';
 
 export interface TitleRow {

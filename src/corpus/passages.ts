@@ -2,7 +2,7 @@
  * Passages: cutting a document into pieces of 100-180 words on sentence borders, their identity, and what of them fits a query. Pure and deterministic.
  * Every passage text is the concatenation of its sentences; a sentence is cut only where it alone exceeds a passage, and a passage never crosses a page border.
  */
-import { tokenize } from './lexical.ts';
+import { tokenize } from './analysis.ts';
 import type { Passage, Span } from './retriever.ts';
 
 export interface SourceSection {

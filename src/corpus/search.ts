@@ -4,7 +4,8 @@
  */
 import { abortError } from '../errors.ts';
 import { encodeTitles, openTitles, type LinkGraph, type TitleTable } from './links.ts';
-import { lexicalDefaults, openLexicalSegment, queryTerms, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
+import { queryTerms } from './analysis.ts';
+import { lexicalDefaults, openLexicalSegment, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
 import { highlight, type PassageRow } from './passages.ts';
 import type { Hit, HitPath, Passage, SearchRequest, SearchResult } from './retriever.ts';
 import { scanVectors, type VectorSegment } from './vectors.ts';

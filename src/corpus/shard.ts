@@ -5,7 +5,8 @@
  */
 import * as v from 'valibot';
 import { AppError } from '../errors.ts';
-import { analysisName, openLexicalSegment } from './lexical.ts';
+import { analysisName } from './analysis.ts';
+import { openLexicalSegment } from './lexical.ts';
 import { openLinks, openTitles } from './links.ts';
 import type { PassageRow } from './passages.ts';
 import { openVectorSegment } from './vectors.ts';

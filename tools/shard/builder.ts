@@ -8,7 +8,8 @@ import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
-import { analysisName, createLexicalBuilder, lexicalDefaults, openLexicalSegment } from '../../src/corpus/lexical.ts';
+import { analysisName } from '../../src/corpus/analysis.ts';
+import { createLexicalBuilder, lexicalDefaults, openLexicalSegment } from '../../src/corpus/lexical.ts';
 import { createMentionMatcher, encodeLinks, encodeTitles, type TitleRow } from '../../src/corpus/links.ts';
 import { chunkDocument, embeddedText, type PassageRow } from '../../src/corpus/passages.ts';
 import {

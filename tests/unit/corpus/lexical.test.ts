@@ -1,10 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { AppError } from '../../../src/errors.ts';
-import {
-  analyse, createLexicalBuilder, lexicalDefaults, openLexicalSegment, queryTerms, searchLexical, termOf, tokenize, topPassages,
-  type LexicalFields, type LexicalParameters,
-} from '../../../src/corpus/lexical.ts';
+import { analyse, queryTerms, termOf, tokenize } from '../../../src/corpus/analysis.ts';
+import { createLexicalBuilder, lexicalDefaults, openLexicalSegment, searchLexical, topPassages, type LexicalFields, type LexicalParameters } from '../../../src/corpus/lexical.ts';
 
 function segmentOf(rows: readonly LexicalFields[]): Uint8Array<ArrayBuffer> {
   const builder = createLexicalBuilder();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
-import { termOf } from '../../../src/corpus/lexical.ts';
+import { termOf } from '../../../src/corpus/analysis.ts';
 import { chunkDocument, highlight, parsePassageId, passageId, passageWords, sentenceSpans, splitSentences, toPassage } from '../../../src/corpus/passages.ts';
 
 const sentences = (text: string): string[] => sentenceSpans(text, splitSentences(text)).map((s) => text.slice(s.start, s.end));

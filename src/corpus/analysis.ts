@@ -1,0 +1,222 @@
+/**
+ * Text analysis `english-1`: words, their index terms, and the terms of a query. Pure, and the same in Node and every browser, so that an index built in one
+ * is searched in the other.
+ */
+
+/** Name of the analysis below; a shard whose manifest names another one cannot be searched by words with this code. */
+export const analysisName = 'english-1';
+
+const maxTermLength = 64;
+const maxQueryTerms = 128;
+const maxQueryLength = 20_000;
+
+/** An index term and where its word stands in the text (UTF-16, half-open). */
+export interface Token {
+  readonly term: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+const other = 1;
+const letter = 2;
+const digit = 3;
+const dense = 4; // a letter of a script that is written without spaces
+const classes = new Uint8Array(0x10000); // memo of classify(); 0 = not yet known
+const densePattern = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
+
+function classify(code: number): number {
+  const known = code < 0x10000 ? classes[code] : 0;
+  if (known !== undefined && known !== 0) return known;
+  const char = String.fromCodePoint(code);
+  let kind = other;
+  if (/\p{N}/u.test(char)) kind = digit;
+  else if (/[\p{L}\p{M}]/u.test(char)) kind = densePattern.test(char) ? dense : letter;
+  if (code < 0x10000) classes[code] = kind;
+  return kind;
+}
+
+/** For exact matching of words: 0 = no word character, 1 = letter, mark or digit, 2 = a letter that is a word by itself (scripts without spaces). */
+export function wordKind(code: number): 0 | 1 | 2 {
+  const kind = classify(code);
+  return kind === other ? 0 : kind === dense ? 2 : 1;
+}
+
+function isApostrophe(code: number): boolean {
+  return code === 0x27 || code === 0x2019 || code === 0x2bc;
+}
+
+/**
+ * Calls `visit` for each word. Words are runs of letters, marks and digits; inside a word an apostrophe between letters, a point or comma between digits,
+ * and the points of an acronym (U.S.A.) are kept. Scripts without spaces are cut by `Intl.Segmenter`.
+ */
+export function eachWord(text: string, visit: (start: number, end: number) => void): void {
+  const length = text.length;
+  let at = 0;
+  while (at < length) {
+    const code = text.codePointAt(at) ?? 0;
+    const kind = classify(code);
+    if (kind === other) {
+      at += code > 0xffff ? 2 : 1;
+      continue;
+    }
+    const start = at;
+    if (kind === dense) {
+      while (at < length) {
+        const next = text.codePointAt(at) ?? 0;
+        const nextKind = classify(next);
+        if (nextKind !== dense && (nextKind !== letter || !/\p{M}/u.test(String.fromCodePoint(next)))) break;
+        at += next > 0xffff ? 2 : 1;
+      }
+      eachDenseWord(text.slice(start, at), start, visit);
+      continue;
+    }
+    let letters = 0; // letters since the last point, to tell an acronym from the end of a sentence
+    let points = 0;
+    let previous = kind;
+    while (at < length) {
+      const next = text.codePointAt(at) ?? 0;
+      const nextKind = classify(next);
+      if (nextKind === letter || nextKind === digit) {
+        letters += nextKind === letter ? 1 : 2;
+        previous = nextKind;
+        at += next > 0xffff ? 2 : 1;
+        continue;
+      }
+      if (nextKind === dense || at + 1 >= length) break;
+      const after = classify(text.codePointAt(at + 1) ?? 0);
+      if (isApostrophe(next) && previous === letter && after === letter) {
+        letters = 2;
+      } else if ((next === 0x2e || next === 0x2c) && previous === digit && after === digit) {
+        letters = 2;
+      } else if (next === 0x2e && letters === 1 && previous === letter && after === letter && isSingleLetter(text, at + 1)) {
+        letters = 0;
+        points++;
+      } else {
+        break;
+      }
+      at++;
+    }
+    visit(start, at);
+    if (points > 0 && text.charCodeAt(at) === 0x2e) at++;
+  }
+}
+
+/** Cuts a run of a script without spaces. It is cut in its composed form, so that decomposed text gives the same words; places are those of the text as given. */
+function eachDenseWord(run: string, offset: number, visit: (start: number, end: number) => void): void {
+  const composed = run.normalize('NFC');
+  const places = [0]; // by offset in the composed run: offset in the run
+  if (composed !== run) {
+    let at = 0;
+    for (const cluster of run.match(/\P{M}\p{M}*|\p{M}+/gu) ?? []) {
+      at += cluster.length;
+      for (let i = cluster.normalize('NFC').length; i > 0; i--) places.push(at);
+    }
+  }
+  const place = (at: number): number => offset + (composed === run ? at : (places[at] ?? run.length));
+  for (const piece of denseSegmenter().segment(composed)) {
+    if (piece.isWordLike === true) visit(place(piece.index), place(piece.index + piece.segment.length));
+  }
+}
+
+/** True if the letter at `at` is followed by a point or by no word character: the next letter of an acronym. */
+function isSingleLetter(text: string, at: number): boolean {
+  const width = (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
+  if (at + width >= text.length) return true;
+  const after = classify(text.codePointAt(at + width) ?? 0);
+  return after === other && !isApostrophe(text.charCodeAt(at + width));
+}
+
+let segmenter: Intl.Segmenter | undefined;
+function denseSegmenter(): Intl.Segmenter {
+  segmenter ??= new Intl.Segmenter('en', { granularity: 'word' });
+  return segmenter;
+}
+
+const folds: ReadonlyMap<string, string> = new Map([
+  ['ß', 'ss'], ['æ', 'ae'], ['œ', 'oe'], ['ø', 'o'], ['đ', 'd'], ['ð', 'd'], ['þ', 'th'], ['ł', 'l'], ['ı', 'i'], ['ħ', 'h'], ['ŧ', 't'],
+]);
+
+/** The index term of one word: compatibility-folded, lower case, without diacritics, apostrophes and digit commas, lightly stemmed; '' if nothing is left. */
+export function termOf(word: string): string {
+  if (/^[a-z]+$/.test(word)) return stem(word.length > maxTermLength ? word.slice(0, maxTermLength) : word);
+  let folded = word.normalize('NFKC').toLowerCase().normalize('NFD').replace(/[\u0300-\u036f]/g, '').normalize('NFC');
+  if (/[^\0-\x7f]/.test(folded)) folded = folded.replace(/[ßæœøđðþłıħŧ]/g, (c) => folds.get(c) ?? c);
+  folded = folded.replace(/['’ʼ]s$/, '').replace(/['’ʼ,]/g, '');
+  if (!/^\d+\.\d/.test(folded)) folded = folded.replaceAll('.', '');
+  folded = folded.replace(/[^\p{L}\p{M}\p{N}.]/gu, '').slice(0, maxTermLength);
+  return stem(folded);
+}
+
+const vowel = /[aeiouy]/;
+const shortEnd = /[^aeiou][aeiouy][^aeiouwxy]$/;
+
+/** Number of vowel-consonant sequences of a word: the `m` of the Porter stemmer. */
+function measure(word: string): number {
+  return (word.match(/[aeiouy]+[^aeiouy]+/g) ?? []).length;
+}
+
+/** Nouns whose plural in -ies does not come from -y. */
+const endsInIe: ReadonlySet<string> = new Set(
+  'movie calorie zombie cookie rookie prairie sortie genie selfie hippie birdie collie pixie brownie hoodie goalie bookie magpie necktie eyrie lingerie reverie menagerie'.split(' '),
+);
+
+/** Plural, -ed, -ing and final -e of English words; other words, short words and numbers stay. */
+function stem(word: string): string {
+  if (word.length < 4 || !/^[a-z]+$/.test(word)) return word;
+  let w = word;
+  if (w.endsWith('s')) {
+    if (w.endsWith('ies')) w = w.length > 4 && !endsInIe.has(w.slice(0, -1)) ? `${w.slice(0, -3)}y` : w.slice(0, -1);
+    else if (/(?:ss|x|ch|sh|zz|o)es$/.test(w) && w.length > 4) w = w.slice(0, -2);
+    else if (!/(?:ss|us|is)$/.test(w)) w = w.slice(0, -1);
+  }
+  let cut = '';
+  if (w.endsWith('ied')) return w.length > 4 ? `${w.slice(0, -3)}y` : w.slice(0, -1);
+  if (w.endsWith('ed') && !w.endsWith('eed')) cut = w.slice(0, -2);
+  else if (w.endsWith('ing')) cut = w.slice(0, -3);
+  if (cut.length >= 2 && vowel.test(cut)) {
+    w = cut;
+    if (/(?:at|bl|iz)$/.test(w)) w += 'e';
+    else if (/([^aeioulsz])\1$/.test(w)) w = w.slice(0, -1);
+    else if (measure(w) === 1 && shortEnd.test(w)) w += 'e';
+  }
+  if (w.endsWith('e') && !w.endsWith('ie') && w.length > 4) {
+    const base = w.slice(0, -1);
+    const m = measure(base);
+    if (m > 1 || (m === 1 && !shortEnd.test(base))) w = base;
+  }
+  return w;
+}
+
+const stopWords: ReadonlySet<string> = new Set(
+  ('a an the of in on at to for from by with as is are was were be been being am do does did has have had and or but which who whom whose what when where ' +
+    'why how that this these those it its he she his her him they them their there than then also into')
+    .split(' ')
+    .map(termOf),
+);
+
+/** Whether a term is so common that a question is not searched by it. */
+export function isStopTerm(term: string): boolean {
+  return stopWords.has(term);
+}
+
+/** Terms of a text with their places, in order. */
+export function tokenize(text: string): Token[] {
+  const tokens: Token[] = [];
+  eachWord(text, (start, end) => {
+    const term = termOf(text.slice(start, end));
+    if (term !== '') tokens.push({ term, start, end });
+  });
+  return tokens;
+}
+
+/** Terms of a text, in order, with repeats. */
+export function analyse(text: string): string[] {
+  return tokenize(text).map((t) => t.term);
+}
+
+/** The distinct terms that a question is searched by: no stop words, unless there is nothing else; of a giant text only the head counts. */
+export function queryTerms(text: string): string[] {
+  const terms = [...new Set(analyse(text.slice(0, maxQueryLength)))];
+  const content = terms.filter((t) => !stopWords.has(t));
+  return (content.length > 0 ? content : terms).slice(0, maxQueryTerms);
+}
