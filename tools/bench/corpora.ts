@@ -45,7 +45,7 @@ export async function readText(file: string): Promise<string> {
 
 /** What a questions file is called in records: its folder and its name (`hotpotqa`, `dev`). */
 export function namesOf(file: string): { readonly dataset: string; readonly split: string } {
-  const split = basename(file).replace(/\.gz$/, '').replace(/\.(?:jsonl?|questions)+$/, '');
+  const split = basename(file).replace(/\.gz$/, '').replace(/\.jsonl?$/, '').replace(/\.questions$/, '');
   return { dataset: basename(dirname(resolve(file))), split };
 }
 

@@ -3,7 +3,7 @@
  * of importing a shard; each in real Chromium on the built site. Optionally traces of all threads, for Chromium's performance panel.
  */
 import { readFile, writeFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join, posix, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { chromium, type BrowserContext, type CDPSession, type Page } from '@playwright/test';
@@ -93,6 +93,9 @@ export async function runPageBench(options: PageFiguresOptions, signal: AbortSig
       shardMB: Number((shard.bytes / 1e6).toFixed(1)),
       shard: shard.label,
       embedder: shard.embedder,
+      // Other work on the machine makes every time here longer.
+      loadAverage: Number((loadavg()[0] ?? 0).toFixed(2)),
+      cores: availableParallelism(),
     };
     process.stdout.write(`${JSON.stringify(detail, null, 1)}\n`);
     return JSON.stringify(result);

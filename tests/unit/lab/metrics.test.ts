@@ -130,6 +130,7 @@ describe('retrieval (METHODS 6.4)', () => {
     const cut = { ...d1, id: 'shard/2w-1#3', docId: '2w-1' };
     expect(isGold(cut, { kind: 'id', id: '2w-1' })).toBe(true);
     expect(isGold(cut, { kind: 'id', id: '2w-12' })).toBe(false);
+    expect(isGold(cut, { kind: 'id', id: '2w-' })).toBe(false);
     expect(isGold({ ...cut, docId: 'hp-9', id: 'shard/hp-9' }, { kind: 'id', id: '2w-1' })).toBe(false);
   });
 
