@@ -14,18 +14,35 @@ const generateSilenceSeconds = 1200;
 /** Compiling shaders and reading weights report nothing for a while. */
 const loadSilenceSeconds = 600;
 
+/** Losses of the graphics device after which a model is loaded on the CPU instead. */
+const deviceLossLimit = 2;
+
 /** Loads a model in the worker. Rejects with `engine/load-failed`, `engine/worker-*` or `AbortError`. `dispose` unloads it. */
 export async function loadLlm(host: Host<LlmWorkerApi>, request: LlmLoadRequest, signal: AbortSignal, onProgress: OnProgress): Promise<Llm> {
-  const loaded = await keepLoaded(host, (s, report) => host.call('load', request, { signal: s, onProgress: report, silenceSeconds: loadSilenceSeconds }), signal, onProgress);
+  const loaded = await keepLoaded(
+    host,
+    (s, report, losses) =>
+      host.call('load', losses < deviceLossLimit ? request : { ...request, useGpu: false }, { signal: s, onProgress: report, silenceSeconds: loadSilenceSeconds }),
+    signal,
+    onProgress,
+  );
   return {
-    info: loaded.info,
+    get info() {
+      return loaded.info();
+    },
     async *generate(generateRequest, s) {
       await loaded.ensure(s);
-      yield* host.stream('generate', generateRequest, { signal: s, silenceSeconds: generateSilenceSeconds });
+      try {
+        yield* host.stream('generate', generateRequest, { signal: s, silenceSeconds: generateSilenceSeconds });
+      } catch (error) {
+        throw loaded.watch(error);
+      }
     },
     async score(messages, continuation, s) {
       await loaded.ensure(s);
-      return host.call('score', { messages, continuation }, { signal: s, silenceSeconds: generateSilenceSeconds });
+      return host.call('score', { messages, continuation }, { signal: s, silenceSeconds: generateSilenceSeconds }).catch((error: unknown) => {
+        throw loaded.watch(error);
+      });
     },
     async countTokens(text) {
       await loaded.ensure();
@@ -46,12 +63,22 @@ export async function loadEmbedder(
   signal: AbortSignal,
   onProgress: OnProgress,
 ): Promise<Embedder> {
-  const loaded = await keepLoaded(host, (s, report) => host.call('load', request, { signal: s, onProgress: report, silenceSeconds: loadSilenceSeconds }), signal, onProgress);
+  const loaded = await keepLoaded(
+    host,
+    (s, report, losses) =>
+      host.call('load', losses < deviceLossLimit ? request : { ...request, device: 'wasm' }, { signal: s, onProgress: report, silenceSeconds: loadSilenceSeconds }),
+    signal,
+    onProgress,
+  );
   return {
-    info: loaded.info,
+    get info() {
+      return loaded.info();
+    },
     async embed(texts, kind, s) {
       await loaded.ensure(s);
-      return host.call('embed', { texts, kind }, { signal: s, silenceSeconds: loadSilenceSeconds });
+      return host.call('embed', { texts, kind }, { signal: s, silenceSeconds: loadSilenceSeconds }).catch((error: unknown) => {
+        throw loaded.watch(error);
+      });
     },
     async dispose() {
       if (loaded.isGone()) return;
@@ -62,9 +89,12 @@ export async function loadEmbedder(
 }
 
 interface Loaded<Info> {
-  readonly info: Info;
+  /** What runs now; a reload may have changed the device. */
+  info(): Info;
   /** Loads again if the worker is another one than the one that holds the model. */
   ensure(signal?: AbortSignal): Promise<void>;
+  /** Passes the error on; at a lost device the worker is given up, and its successor may have to do without the graphics card. */
+  watch(error: unknown): unknown;
   /** True when the worker that held the model is gone: there is nothing to unload. */
   isGone(): boolean;
   forget(): void;
@@ -73,24 +103,27 @@ interface Loaded<Info> {
 const never = new AbortController().signal;
 
 async function keepLoaded<Info>(
-  host: Pick<Host<unknown>, 'generation' | 'start'>,
-  load: (signal: AbortSignal, onProgress: OnProgress) => Promise<Info>,
+  host: Pick<Host<unknown>, 'generation' | 'start' | 'discard'>,
+  load: (signal: AbortSignal, onProgress: OnProgress, losses: number) => Promise<Info>,
   signal: AbortSignal,
   onProgress: OnProgress,
 ): Promise<Loaded<Info>> {
-  const info = await load(signal, onProgress);
+  let info: Info = await load(signal, onProgress, 0);
   let generation = host.generation;
+  let losses = 0;
+  let lostGeneration = 0;
   let isForgotten = false;
   let reloading: Promise<void> | null = null;
   return {
-    info,
+    info: () => info,
     async ensure(s = never) {
       if (isForgotten) throw new AppError('engine/not-loaded');
       const now = await host.start(s);
       if (now === generation) return;
       // Shared by all that wait for it: the abort of one must not take the model from the others, so the reload heeds no signal.
-      reloading ??= load(never, () => {})
-        .then(() => {
+      reloading ??= load(never, () => {}, losses)
+        .then((next) => {
+          info = next;
           generation = host.generation;
         })
         .finally(() => {
@@ -98,6 +131,17 @@ async function keepLoaded<Info>(
         });
       await reloading;
       s.throwIfAborted();
+    },
+    watch(error) {
+      if (error instanceof AppError && error.code === 'device/lost') {
+        // Once for each worker: its thread can compute nothing any more, and every call that was under way tells of the same loss.
+        if (host.generation === generation && lostGeneration !== generation) {
+          losses++;
+          lostGeneration = generation;
+          host.discard();
+        }
+      }
+      return error;
     },
     isGone: () => isForgotten || host.generation !== generation,
     forget() {

@@ -66,16 +66,24 @@ function subgroupMinSize(adapter: GPUAdapter): number | null {
 }
 
 /**
- * Keeps the subgroup features from every device made in this thread on adapters whose subgroups are smaller than 8 or of unknown size: the attention kernels of
- * ONNX Runtime give wrong numbers there without any error. Call before the first session; calling twice is harmless.
+ * Puts two guards on every device made in this thread. Subgroup features are left out on adapters whose subgroups are smaller than 8 or of unknown size: the
+ * attention kernels of ONNX Runtime give wrong numbers there without any error. And `onLost` is told when a device is lost by other hands than ours: libraries
+ * leave pending work hanging then, or reject it as if it had been aborted. Call before the first session; a second call changes nothing.
  */
-export function guardSubgroups(prototype: { requestDevice: GPUAdapter['requestDevice'] } | undefined = globalThis.GPUAdapter?.prototype): void {
+export function guardDevices(
+  onLost: (message: string) => void,
+  prototype: { requestDevice: GPUAdapter['requestDevice'] } | undefined = globalThis.GPUAdapter?.prototype,
+): void {
   if (prototype === undefined || guarded.has(prototype.requestDevice)) return;
   const original = prototype.requestDevice;
-  const replacement: GPUAdapter['requestDevice'] = function (this: GPUAdapter, descriptor) {
-    if ((subgroupMinSize(this) ?? 0) >= 8 || descriptor?.requiredFeatures === undefined) return original.call(this, descriptor);
-    const requiredFeatures = [...descriptor.requiredFeatures].filter((feature) => !feature.startsWith('subgroup'));
-    return original.call(this, { ...descriptor, requiredFeatures });
+  const replacement: GPUAdapter['requestDevice'] = async function (this: GPUAdapter, descriptor) {
+    const wanted = [...(descriptor?.requiredFeatures ?? [])];
+    const requiredFeatures = (subgroupMinSize(this) ?? 0) >= 8 ? wanted : wanted.filter((feature) => !feature.startsWith('subgroup'));
+    const device = await original.call(this, { ...descriptor, requiredFeatures });
+    void device.lost.then(({ reason, message }) => {
+      if (reason !== 'destroyed') onLost(message);
+    });
+    return device;
   };
   guarded.add(replacement);
   prototype.requestDevice = replacement;

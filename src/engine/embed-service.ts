@@ -2,7 +2,7 @@
  * What the embedding worker does, without the worker: chooses the device, proves the vectors by golden ones before anyone sees them, falls back to the CPU.
  * Calls run side by side, text by text, so that a question never waits for a whole batch of passages.
  */
-import { AppError, abortError, isAbort } from '../errors.ts';
+import { AppError, abortError } from '../errors.ts';
 import { createProgressMeter } from '../progress.ts';
 import { probeGpu } from './device.ts';
 import type { GpuProbe } from './device.ts';
@@ -63,7 +63,7 @@ export function createEmbedService(backends: EmbedBackends): EmbedWorkerApi {
           return embedder.info;
         } catch (error) {
           await embedder?.dispose().catch(() => {});
-          if (isAbort(error)) throw error;
+          if (call.signal.aborted) throw abortError();
           failure = error;
         }
       }

@@ -50,6 +50,8 @@ export interface Host<Api> {
   call<M extends CallName<Api>>(method: M, input: Input<Api, M>, options?: CallOptions<ProgressOf<Api, M>>): Promise<Output<Api, M>>;
   /** Leaving the loop early stops the call in the worker. */
   stream<M extends StreamName<Api>>(method: M, input: Input<Api, M>, options?: CallOptions<ProgressOf<Api, M>>): AsyncIterable<Item<Api, M>>;
+  /** Gives the worker up as if it had died: pending calls reject with `engine/worker-died`, the next one finds a new worker. */
+  discard(): void;
   /** Ends the worker now; pending calls reject with `AbortError`. A later call spawns a new one. */
   stop(): void;
 }
@@ -253,6 +255,10 @@ export function createHost<Api extends object>(options: HostOptions): Host<Api> 
         if (frame.kind === 'progress') call.onProgress?.(frame.value as ProgressOf<Api, M>);
         else if (frame.kind === 'item') yield frame.value as Item<Api, M>;
       }
+    },
+    discard() {
+      clearTimeout(idleTimer);
+      if (current !== null) end(current, new AppError('engine/worker-died', { worker: name }));
     },
     stop() {
       clearTimeout(idleTimer);

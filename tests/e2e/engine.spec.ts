@@ -165,6 +165,36 @@ test('MiniLM on WebGPU gives the golden vector of a short sentence', async ({ en
   expect(info?.device).toBe('webgpu');
 });
 
+test('a crash of the GPU process costs one call, then a new device is used', async ({ enginePage: page, site, browser }) => {
+  test.skip(!site.models.includes('minilm'), 'minilm is not on this machine');
+  test.setTimeout(240_000);
+  const loaded = await page.evaluate(async (paths) => {
+    const { gpu } = await engine.llmHost.call('probe', null);
+    if (gpu === null) return null;
+    const files = await engine.blobs('minilm', paths);
+    const embedder = await engine.loadEmbedder(engine.embedHost, { modelId: 'minilm', files, device: 'webgpu', threads: 1 }, engine.never, () => {});
+    Object.assign(globalThis, { embedder });
+    return embedder.info.device;
+  }, embedderFiles);
+  test.skip(loaded === null, 'this browser offers no WebGPU adapter');
+  const pending = page.evaluate(() => {
+    const { embedder } = globalThis as unknown as { embedder: Awaited<ReturnType<typeof engine.loadEmbedder>> };
+    const many = Array.from({ length: 200 }, (_, i) => `Sentence ${i} about the lighthouse keeper and his lamp.`);
+    return embedder.embed(many, 'passage', engine.never).then(() => null, engine.toWire);
+  });
+  await page.waitForTimeout(300);
+  const session = await browser.newBrowserCDPSession();
+  await session.send('Browser.crashGpuProcess' as 'Browser.close');
+  expect(await pending).toMatchObject({ kind: 'app', code: 'device/lost' });
+  const after = await page.evaluate(async () => {
+    const { embedder } = globalThis as unknown as { embedder: Awaited<ReturnType<typeof engine.loadEmbedder>> };
+    const { values } = await embedder.embed(['The lighthouse keeper lit the lamp.'], 'passage', engine.never);
+    return { device: embedder.info.device, length: Math.hypot(...values), generation: engine.embedHost.generation };
+  });
+  expect(after).toMatchObject({ device: 'webgpu', generation: 2 });
+  expect(after.length).toBeCloseTo(1, 3);
+});
+
 test('the static embedder reproduces its golden vectors', async ({ enginePage: page, site }) => {
   test.skip(!site.models.includes('wordllama'), 'wordllama is not on this machine');
   const info = await page.evaluate(async () => {

@@ -14,11 +14,14 @@ export interface OnnxEmbedderOptions {
   /** `cpu` in Node. */
   readonly device: 'webgpu' | 'wasm' | 'cpu';
   readonly dtype: 'fp32' | 'fp16' | 'q8' | 'q4' | 'q4f16';
+  /** Watches over each run of the model (`ort.ts`). */
+  readonly guard?: <T>(work: Promise<T>) => Promise<T>;
 }
 
 /** Where the model files come from is the caller's to set up (`ort.ts` in a worker, `env.localModelPath` in Node). */
 export async function openOnnxEmbedder(row: EmbedderRow, options: OnnxEmbedderOptions): Promise<Embedder> {
   const extract = await pipeline('feature-extraction', options.folder ?? row.id, { device: options.device, dtype: options.dtype });
+  const guard = options.guard ?? ((work) => work);
   return {
     info: { id: row.id, dimensions: row.dimensions, queryPrefix: row.queryPrefix, label: row.label, device: options.device, dtype: options.dtype },
     async embed(texts, kind, signal) {
@@ -27,7 +30,7 @@ export async function openOnnxEmbedder(row: EmbedderRow, options: OnnxEmbedderOp
         // The runtime computes on this thread; a turn of the event loop lets a stop message in.
         await new Promise((resolve) => setTimeout(resolve));
         if (signal.aborted) throw abortError();
-        const output = await extract(kind === 'query' ? row.queryPrefix + text : text, { pooling: row.pooling === 'cls' ? 'cls' : 'mean' });
+        const output = await guard(extract(kind === 'query' ? row.queryPrefix + text : text, { pooling: row.pooling === 'cls' ? 'cls' : 'mean' }));
         if (output.data.length !== row.dimensions) {
           throw new AppError('embed/wrong-model', {
             expected: row.id,

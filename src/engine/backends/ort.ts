@@ -9,7 +9,8 @@ import jspiMjs from 'onnxruntime-web/ort-wasm-simd-threaded.jspi.mjs?url';
 import jspiWasm from 'onnxruntime-web/ort-wasm-simd-threaded.jspi.wasm?url';
 import plainMjs from 'onnxruntime-web/ort-wasm-simd-threaded.mjs?url';
 import plainWasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm?url';
-import { guardSubgroups } from '../device.ts';
+import { AppError, isAbort } from '../../errors.ts';
+import { guardDevices } from '../device.ts';
 import type { ModelBlobs } from '../worker-api.ts';
 
 /** `plain` is the smallest and, with `jspi`, the quickest on the CPU; WebGPU needs `jspi` or, in browsers without it, `asyncify`. */
@@ -18,6 +19,29 @@ const builds = {
   jspi: { mjs: jspiMjs, wasm: jspiWasm },
   asyncify: { mjs: asyncifyMjs, wasm: asyncifyWasm },
 } as const;
+
+let isLost = false;
+const waiting = new Set<(error: AppError) => void>();
+
+function loseDevice(): void {
+  isLost = true;
+  for (const reject of waiting) reject(new AppError('device/lost'));
+  waiting.clear();
+}
+
+/**
+ * The work of a session, or `device/lost` as soon as the graphics device is gone: the session is of no use then, and neither is another one in this thread.
+ * An abort that nobody asked for is how WebGPU reports the same.
+ */
+export function whileDeviceLives<T>(work: Promise<T>): Promise<T> {
+  if (isLost) return Promise.reject(new AppError('device/lost'));
+  return new Promise<T>((resolve, reject) => {
+    waiting.add(reject);
+    work
+      .then(resolve, (error: unknown) => reject(isAbort(error) || isLost ? new AppError('device/lost', {}, { cause: error }) : error))
+      .finally(() => waiting.delete(reject));
+  });
+}
 
 let chosen: keyof typeof builds | null = null;
 
@@ -28,7 +52,7 @@ let chosen: keyof typeof builds | null = null;
 export function prepareOrt(options: { modelId: string; files: ModelBlobs; webgpu: boolean; threads: number }): void {
   if (chosen === 'plain' && options.webgpu) throw new Error('the runtime of this worker was started without WebGPU');
   chosen ??= options.webgpu ? ('Suspending' in WebAssembly ? 'jspi' : 'asyncify') : 'plain';
-  if (options.webgpu) guardSubgroups();
+  if (options.webgpu) guardDevices(loseDevice);
 
   env.allowRemoteModels = false;
   env.allowLocalModels = true;

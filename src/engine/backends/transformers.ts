@@ -20,7 +20,7 @@ import type { GenerateEvent, GenerateRequest, GenerateResult, Llm, LlmInfo, Mess
 import type { LlmLoadRequest } from '../worker-api.ts';
 import { createEventQueue, generationError, loading, withSchemaInstruction } from './backend.ts';
 import type { OpenBackend } from './backend.ts';
-import { dtypeOf, prepareOrt } from './ort.ts';
+import { dtypeOf, prepareOrt, whileDeviceLives } from './ort.ts';
 
 type Tokenizer = Awaited<ReturnType<typeof AutoTokenizer.from_pretrained>>;
 type Model = Awaited<ReturnType<typeof AutoModelForCausalLM.from_pretrained>>;
@@ -71,14 +71,11 @@ async function openModel(request: LlmLoadRequest): Promise<{ tokenizer: Tokenize
     try {
       return { tokenizer, model: await AutoModelForCausalLM.from_pretrained(request.modelId, { device: 'webgpu', dtype }), device: 'webgpu' };
     } catch (error) {
-      if (request.useGpu && !(await canRunOnCpu(dtype))) throw error;
+      // The CPU has no kernels for 16-bit weights.
+      if (dtype === 'fp16') throw error;
     }
   }
   return { tokenizer, model: await AutoModelForCausalLM.from_pretrained(request.modelId, { device: 'wasm', dtype }), device: 'wasm' };
-}
-
-async function canRunOnCpu(dtype: ReturnType<typeof dtypeOf>): Promise<boolean> {
-  return dtype !== 'fp16';
 }
 
 async function* generate(tokenizer: Tokenizer, model: Model, info: LlmInfo, request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
@@ -126,7 +123,7 @@ async function* generate(tokenizer: Tokenizer, model: Model, info: LlmInfo, requ
   model.forward = async (inputs: unknown) => {
     await nextTurn();
     if (signal.aborted) throw abortError();
-    return forward(inputs);
+    return whileDeviceLives(forward(inputs));
   };
   const temperature = request.temperature ?? 0;
   const done = model
@@ -189,11 +186,13 @@ async function score(tokenizer: Tokenizer, model: Model, messages: readonly Mess
   while (border < prefix.length && prefix[border] === all[border]) border++;
   const tokens = all.length - border;
   if (tokens === 0 || border === 0) return { sum: 0, mean: 0, tokens: 0, method: 'exact' };
-  const output: unknown = await model.forward({
-    input_ids: idTensor(all),
-    attention_mask: onesTensor(all.length),
-    num_logits_to_keep: new Tensor('int64', BigInt64Array.of(BigInt(tokens + 1)), []),
-  });
+  const output: unknown = await whileDeviceLives(
+    model.forward({
+      input_ids: idTensor(all),
+      attention_mask: onesTensor(all.length),
+      num_logits_to_keep: new Tensor('int64', BigInt64Array.of(BigInt(tokens + 1)), []),
+    }),
+  );
   const logits = (output as { logits?: { dims: number[]; data: Float32Array } }).logits;
   const rows = logits?.dims[1] ?? 0;
   const size = logits?.dims[2] ?? 0;

@@ -23,7 +23,7 @@ export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
     const meter = createProgressMeter('bytes', () => performance.now());
     const total = Object.values(request.files).reduce((sum, blob) => sum + blob.size, 0);
     onProgress(meter.update(0, { phase: 'loading', item: request.label, total }));
-    let engine = await startEngine(request);
+    let engine = await startSoundEngine(request);
     onProgress(meter.update(total, { phase: 'done' }));
     let isBroken = false;
 
@@ -41,7 +41,7 @@ export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
     /** The running engine; a new one after a crash of its worker. */
     const ready = async (): Promise<Wllama> => {
       if (isBroken) {
-        engine = await startEngine(request);
+        engine = await startSoundEngine(request);
         isBroken = false;
       }
       return engine.wllama;
@@ -116,6 +116,32 @@ interface Engine {
   readonly device: 'webgpu' | 'wasm';
   readonly threads: number;
   readonly contextTokens: number;
+}
+
+/** An engine on the graphics card is believed only after it said a few words with some confidence; a driver fault shows as noise, not as an error. */
+async function startSoundEngine(request: LlmLoadRequest): Promise<Engine> {
+  const engine = await startEngine(request);
+  if (engine.device === 'wasm') return engine;
+  try {
+    const answer = await engine.wllama.createChatCompletion({
+      messages: [{ role: 'user', content: 'Count from one to five.' }],
+      max_tokens: 8,
+      temperature: 0,
+      logprobs: true,
+      top_logprobs: 1,
+    });
+    if (isSound((answer.choices[0]?.logprobs?.content ?? []).map((entry) => entry.logprob))) return engine;
+  } catch {
+    // Handled like noise.
+  }
+  await engine.wllama.exit().catch(() => {});
+  return startEngine({ ...request, useGpu: false });
+}
+
+/** Whether these are log-probabilities of a working model's own first choices: finite, and far from a uniform guess (about -10 for 50,000 tokens). */
+export function isSound(logprobs: readonly number[]): boolean {
+  const mean = logprobs.reduce((sum, logprob) => sum + logprob, 0) / logprobs.length;
+  return logprobs.length > 0 && Number.isFinite(mean) && mean > -4;
 }
 
 async function startEngine(request: LlmLoadRequest): Promise<Engine> {

@@ -1,6 +1,6 @@
 /** The probe and the verdict, on adapters as browsers give them. */
 import { describe, expect, it } from 'vitest';
-import { createVerdict, guardSubgroups, measureThreads, probeGpu } from '../../../src/engine/device.ts';
+import { createVerdict, guardDevices, measureThreads, probeGpu } from '../../../src/engine/device.ts';
 import type { Environment, GpuProbe } from '../../../src/engine/device.ts';
 
 interface AdapterShape {
@@ -86,14 +86,14 @@ describe('measureThreads', () => {
   });
 });
 
-describe('guardSubgroups', () => {
-  const prototypeWith = (subgroupMinSize: number | undefined) => {
+describe('guardDevices', () => {
+  const prototypeWith = (subgroupMinSize: number | undefined, lost: Promise<{ reason: string; message: string }> = new Promise(() => {})) => {
     const asked: (readonly string[])[] = [];
     const prototype = {
       info: { subgroupMinSize },
       async requestDevice(descriptor?: GPUDeviceDescriptor) {
         asked.push([...(descriptor?.requiredFeatures ?? [])]);
-        return {} as GPUDevice;
+        return { lost } as unknown as GPUDevice;
       },
     };
     return { asked, prototype: prototype as unknown as GPUAdapter & typeof prototype };
@@ -103,12 +103,23 @@ describe('guardSubgroups', () => {
   it('keeps subgroups from narrow and unknown adapters only, also when called twice', async () => {
     for (const [size, expected] of [[4, ['shader-f16']], [undefined, ['shader-f16']], [32, features]] as const) {
       const { asked, prototype } = prototypeWith(size);
-      guardSubgroups(prototype);
+      guardDevices(() => {}, prototype);
       const once = prototype.requestDevice;
-      guardSubgroups(prototype);
+      guardDevices(() => {}, prototype);
       expect(prototype.requestDevice).toBe(once);
       await prototype.requestDevice({ requiredFeatures: features });
       expect(asked).toEqual([expected]);
+    }
+  });
+
+  it('tells of a lost device, not of one that was destroyed on purpose', async () => {
+    for (const [reason, expected] of [['unknown', ['gone']], ['destroyed', []]] as const) {
+      const seen: string[] = [];
+      const { prototype } = prototypeWith(32, Promise.resolve({ reason, message: 'gone' }));
+      guardDevices((message) => seen.push(message), prototype);
+      await prototype.requestDevice();
+      await new Promise((resolve) => setTimeout(resolve));
+      expect(seen).toEqual(expected);
     }
   });
 });

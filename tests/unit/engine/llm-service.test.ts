@@ -134,10 +134,36 @@ describe('llm service', () => {
     host.stop();
   });
 
+  it('gives a worker up whose graphics device is lost, and does without after the second loss', async () => {
+    const { host } = createWorld();
+    const loads: boolean[] = [];
+    const spied: typeof host = {
+      ...host,
+      get generation() {
+        return host.generation;
+      },
+      call: ((method: 'load', input: LlmLoadRequest, options: object) => {
+        if (method === 'load') loads.push(input.useGpu);
+        return host.call(method, input, options);
+      }) as unknown as typeof host.call,
+    };
+    const script = { responses: [{ when: 'lose', say: 'x', fail: 'device/lost' as const }], otherwise: { say: 'fine' } };
+    const llm = await loadLlm(spied, { ...request(script), useGpu: true }, never, () => {});
+    for (let i = 0; i < 2; i++) {
+      const other = codeOf(complete(llm, ask('wait'), never));
+      expect(await codeOf(complete(llm, ask('lose'), never))).toBe('device/lost');
+      expect(await other).toBe('resolved');
+      expect((await complete(llm, ask('go on'), never)).text).toBe('fine');
+    }
+    expect(loads).toEqual([true, true, false]);
+    expect(host.generation).toBe(3);
+    host.stop();
+  });
+
   it('carries the expected failures of a model', async () => {
     const { host } = createWorld();
-    const llm = await loadLlm(host, request({ responses: [{ say: 'x', fail: 'device/lost' }], contextTokens: 100 }), never, () => {});
-    expect(await codeOf(complete(llm, ask('x'), never))).toBe('device/lost');
+    const llm = await loadLlm(host, request({ responses: [{ say: 'x', fail: 'engine/not-finite' }], contextTokens: 100 }), never, () => {});
+    expect(await codeOf(complete(llm, ask('x'), never))).toBe('engine/not-finite');
     expect(await codeOf(complete(llm, ask('x'), never))).toBe('engine/empty-output');
     host.stop();
   });
