@@ -1,0 +1,124 @@
+/** The question box: Enter asks, Shift+Enter breaks the line, Enter of an input method does neither. A paste of any size leaves the page responsive. */
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
+import { cutText, maxQuestionCharacters } from '../../launch.ts';
+import type { App } from '../app.ts';
+import { efforts, type Preferences } from '../preferences.ts';
+import { Icon } from './icon.tsx';
+
+const effortLabels: Readonly<Record<Preferences['effort'], string>> = { quick: 'Quick', normal: 'Normal', thorough: 'Thorough' };
+
+/** True for the Enter that sends. While an input method composes, Enter belongs to it; 229 is how Safari says so after the composition has ended. */
+export function sendsQuestion(event: Pick<KeyboardEvent, 'key' | 'shiftKey' | 'altKey' | 'isComposing' | 'keyCode'>): boolean {
+  return event.key === 'Enter' && !event.shiftKey && !event.altKey && !event.isComposing && event.keyCode !== 229;
+}
+
+export function Composer({ app, boxId }: { readonly app: App; readonly boxId: string }) {
+  const box = useRef<HTMLTextAreaElement>(null);
+  const text = app.draft.value;
+  const isLive = app.liveId.value !== null;
+  const isShowingRun = app.shownId.value !== null;
+
+  useEffect(() => {
+    // On a touch screen the focus would open the keyboard over the page.
+    if (matchMedia('(hover: hover) and (pointer: fine)').matches && !isShowingRun) box.current?.focus({ preventScroll: true });
+  }, [isShowingRun]);
+
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (element === null) return;
+    element.style.height = 'auto';
+    element.style.height = `${element.scrollHeight + 2}px`;
+  }, [text]);
+
+  return (
+    <form
+      class="composer"
+      role="search"
+      aria-label="Ask a question"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void app.ask().catch(app.report);
+      }}
+    >
+      <label class="visually-hidden" for={boxId}>
+        Your question
+      </label>
+      <textarea
+        ref={box}
+        id={boxId}
+        class="composer-box"
+        data-testid="question-box"
+        rows={1}
+        dir="auto"
+        autocomplete="off"
+        enterkeyhint="search"
+        placeholder="Ask a question that takes more than one step"
+        aria-describedby={`${boxId}-note`}
+        value={text}
+        onInput={(event) => {
+          const { value } = event.currentTarget;
+          app.setDraft(value);
+          if (value.length > maxQuestionCharacters) event.currentTarget.value = app.draft.peek();
+        }}
+        onPaste={(event) => {
+          // A megabyte in a text area freezes its layout: what is too much never gets in.
+          const pasted = event.clipboardData?.getData('text/plain') ?? '';
+          const { selectionStart, selectionEnd, value } = event.currentTarget;
+          const room = maxQuestionCharacters - (value.length - (selectionEnd - selectionStart));
+          if (pasted.length <= room) return;
+          event.preventDefault();
+          event.currentTarget.setRangeText(cutText(pasted, Math.max(0, room)), selectionStart, selectionEnd, 'end');
+          app.setDraft(event.currentTarget.value);
+          app.draftNotice.value = `The pasted text is longer than a question may be. Its first part was kept, up to ${maxQuestionCharacters.toLocaleString('en')} characters in all.`;
+        }}
+        onKeyDown={(event) => {
+          if (!sendsQuestion(event)) return;
+          event.preventDefault();
+          void app.ask().catch(app.report);
+        }}
+      />
+      <div class="composer-foot">
+        <div class="composer-options">
+          {app.hasLlm.value ? (
+            <>
+              <label class="option">
+                <input type="checkbox" checked={app.preferences.value.checkPlan} onChange={(event) => app.setPreferences({ checkPlan: event.currentTarget.checked })} />
+                <span>Let me check the plan first</span>
+              </label>
+              <label class="option">
+                <span>Effort</span>
+                <select
+                  value={app.preferences.value.effort}
+                  onChange={(event) => {
+                    const effort = efforts.find((item) => item === event.currentTarget.value);
+                    if (effort !== undefined) app.setPreferences({ effort });
+                  }}
+                >
+                  {efforts.map((effort) => (
+                    <option key={effort} value={effort}>
+                      {effortLabels[effort]}
+                    </option>
+                  ))}
+                </select>
+              </label>
+            </>
+          ) : null}
+        </div>
+        <div class="composer-buttons">
+          {isLive ? (
+            <button type="button" class="button button-stop" data-testid="stop" disabled={app.isStopping.value} onClick={app.stop}>
+              <Icon name="stop" />
+              {app.isStopping.value ? 'Stopping' : 'Stop'}
+            </button>
+          ) : null}
+          <button type="submit" class="button button-primary" data-testid="ask">
+            Ask
+          </button>
+        </div>
+      </div>
+      <p class="composer-note" id={`${boxId}-note`} aria-live="polite">
+        {app.draftNotice.value}
+      </p>
+    </form>
+  );
+}
