@@ -56,6 +56,22 @@ export function readsAsOrder(text: string): boolean {
   return orders.test(text.replace(/[\p{Cf}]/gu, ''));
 }
 
+/** What may be read of passages as a whole: without sentences that read as orders, and without passages whose title does. */
+export function withoutOrders(passages: readonly Passage[]): { readonly readable: readonly { readonly passage: Passage; readonly text: string }[]; readonly suspicious: number } {
+  let suspicious = 0;
+  const readable = passages.flatMap((passage) => {
+    if (readsAsOrder(passage.title)) {
+      suspicious++;
+      return [];
+    }
+    const sentences = sentencesOf(passage);
+    const kept = sentences.filter(({ text }) => !readsAsOrder(text));
+    suspicious += sentences.length - kept.length;
+    return [{ passage, text: kept.length === sentences.length ? passage.text : kept.map(({ text }) => text).join(' ') }];
+  });
+  return { readable, suspicious };
+}
+
 /** Rough tokens of a text for budgets: 4 characters a token in English, more where words are rare; never below the number of words. */
 export function estimateTokens(text: string): number {
   return Math.max(Math.ceil(text.length / 4), wordsOf(text).length);
@@ -74,8 +90,10 @@ export function packSentences(hits: readonly Hit[], query: string, tokenBudget: 
   const candidates: { hit: Hit; index: number; span: Span; text: string; words: Set<string> }[] = [];
   let suspicious = 0;
   for (const hit of hits) {
+    // The title stands before each sentence in a prompt.
+    const isDoubtful = readsAsOrder(hit.passage.title);
     sentencesOf(hit.passage).forEach(({ span, text }, index) => {
-      if (readsAsOrder(text)) suspicious++;
+      if (isDoubtful || readsAsOrder(text)) suspicious++;
       else candidates.push({ hit, index, span, text, words: new Set(contentWords(text).map(stemOf)) });
     });
   }

@@ -4,7 +4,7 @@
  * `runFinished` or `runFailed`. The generator itself never throws.
  */
 import type { GenericSchema, InferOutput } from 'valibot';
-import { AppError, isAbort, toWire } from '../errors.ts';
+import { AppError, isAbort, toWire, type ErrorCode } from '../errors.ts';
 import type { Hit, Passage, Retriever } from '../corpus/retriever.ts';
 import { completeJson, type Decoded, type GenerateRequest, type Llm, type Message } from '../engine/llm.ts';
 import type { AgentEvent, AgentEventBody, Answer, AnswerSentence, CallPurpose, Citation, Cost, Evidence, Plan, StopReason } from './events.ts';
@@ -83,6 +83,9 @@ export interface NodeSearch {
   /** The query says nothing new (Jaccard ≥ .8 with an earlier one of this node). It is counted, and refused from the second time on. */
   readonly repeated: boolean;
 }
+
+/** Failures of a call that a second try may not meet again. */
+const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['engine/worker-died', 'engine/worker-silent', 'engine/empty-output', 'device/lost']);
 
 /** What a method may do. */
 export class Tools {
@@ -165,7 +168,7 @@ export class Tools {
     try {
       decoded = await call();
     } catch (error) {
-      if (!(error instanceof AppError) || !(error.code === 'engine/worker-died' || error.code === 'engine/worker-silent' || error.code === 'device/lost')) throw error;
+      if (!(error instanceof AppError) || !passing.has(error.code)) throw error;
       this.emit({ kind: 'notice', code: 'resumed', text: `${error.message} The step is run again.` });
       decoded = await call();
     }

@@ -41,13 +41,18 @@ export function wordKind(code: number): 0 | 1 | 2 {
   return kind === other ? 0 : kind === dense ? 2 : 1;
 }
 
+/** Soft hyphens, zero-width and direction signs: they are not seen, so they do not end a word. */
+function isInvisible(code: number): boolean {
+  return code === 0xad || (code >= 0x200b && code <= 0x200f) || (code >= 0x202a && code <= 0x202e) || (code >= 0x2060 && code <= 0x2069) || code === 0xfeff;
+}
+
 function isApostrophe(code: number): boolean {
   return code === 0x27 || code === 0x2019 || code === 0x2bc;
 }
 
 /**
  * Calls `visit` for each word. Words are runs of letters, marks and digits; inside a word an apostrophe between letters, a point or comma between digits,
- * and the points of an acronym (U.S.A.) are kept. Scripts without spaces are cut by `Intl.Segmenter`.
+ * the points of an acronym (U.S.A.) and invisible signs are kept. Scripts without spaces are cut by `Intl.Segmenter`.
  */
 export function eachWord(text: string, visit: (start: number, end: number) => void): void {
   const length = text.length;
@@ -83,6 +88,14 @@ export function eachWord(text: string, visit: (start: number, end: number) => vo
         continue;
       }
       if (nextKind === dense || at + 1 >= length) break;
+      if (isInvisible(next)) {
+        let seen = at + 1;
+        while (isInvisible(text.charCodeAt(seen))) seen++;
+        const afterwards = classify(text.codePointAt(seen) ?? 0);
+        if (afterwards !== letter && afterwards !== digit) break;
+        at = seen;
+        continue;
+      }
       const after = classify(text.codePointAt(at + 1) ?? 0);
       if (isApostrophe(next) && previous === letter && after === letter) {
         letters = 2;

@@ -106,7 +106,7 @@ export type Decoded<T> =
 
 /**
  * One JSON value of `schema` from the model: constrained by the engine's grammar, then validated here whatever the engine promised.
- * A text that is not valid is data (`ok: false`), not an exception: the caller decides whether to repair, retry or fall back.
+ * A text that is not valid is data (`ok: false`), not an exception: the caller decides whether to repair, retry or fall back. No text at all is `engine/empty-output`.
  */
 export async function completeJson<S extends GenericSchema>(
   llm: Llm,
@@ -116,6 +116,7 @@ export async function completeJson<S extends GenericSchema>(
   onText?: (delta: string) => void,
 ): Promise<Decoded<InferOutput<S>>> {
   const result = await complete(llm, { ...request, schema: jsonSchemaOf(schema) }, signal, onText);
+  if (result.text.trim() === '') throw new AppError('engine/empty-output');
   const json = firstJsonValue(result.text);
   if (json === undefined) return { ok: false, reason: result.finish === 'length' ? 'the output was cut off' : 'the output is not JSON', result };
   const parsed = safeParse(schema, json);

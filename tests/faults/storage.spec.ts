@@ -104,7 +104,7 @@ test('S1: no room left during a model download: what came stays and is not fetch
   const context = await profile();
   await limitRoom(context, site, 16_000_000);
   const page = await visit(site, { context });
-  expect(await useModel(page, 'large')).toMatchObject({ code: 'storage/quota', message: expect.stringMatching(/Delete something in the Library/) as string });
+  expect(await useModel(page, 'large')).toMatchObject({ code: 'storage/quota', message: expect.stringMatching(/Delete something in the Library/) });
   expect((await models(page)).find(({ id }) => id === 'large')).toMatchObject({ state: 'failed', error: 'storage/quota' });
   await limitRoom(context, site, null);
   site.requests.length = 0;

@@ -4,7 +4,7 @@
 import type { Hit } from '../../corpus/retriever.ts';
 import type { Message } from '../../engine/llm.ts';
 import type { Answer, AnswerSentence, AnswerType, Evidence } from '../events.ts';
-import { evidenceOf, fitsType, isSupported, isUnknown, occursIn, packSentences, sentencesOf, shortAnswer, type PackedSentence } from '../evidence.ts';
+import { evidenceOf, fitsType, isSupported, isUnknown, occursIn, packSentences, sentencesOf, shortAnswer, withoutOrders, type PackedSentence } from '../evidence.ts';
 import { CitationList, type Tools } from '../harness.ts';
 import { prefix, ragMessages, ragSchema, readMoreTurn, readSchema, readTurn } from '../prompts.ts';
 
@@ -44,9 +44,7 @@ export class Reader {
    */
   async read(hits: readonly Hit[], packingQuery = this.question): Promise<ReadFact | null> {
     const packing = packSentences(hits, packingQuery, this.evidenceTokens, 3, this.#offered.length + 1);
-    if (packing.suspicious > 0) {
-      this.tools.emit({ kind: 'notice', code: 'injection-ignored', text: `${packing.suspicious} sentence(s) that read as orders to the model were left out.` });
-    }
+    tellOrders(this.tools, packing.suspicious);
     if (packing.sentences.length === 0) return null;
     this.#offered.push(...packing.sentences);
     this.#messages.push(this.#rounds++ === 0 ? readTurn(this.question, packing.sentences) : readMoreTurn(this.question, packing.sentences));
@@ -86,9 +84,11 @@ export class Reader {
  * answer; null if the model knows none. An answer that no passage carries comes without evidence.
  */
 export async function readPassages(tools: Tools, node: number, hits: readonly Hit[]): Promise<ReadFact | null> {
-  const passages = hits.map((hit) => hit.passage);
+  const { readable, suspicious } = withoutOrders(hits.map((hit) => hit.passage));
+  tellOrders(tools, suspicious);
+  const passages = readable.map(({ passage }) => passage);
   if (passages.length === 0) return null;
-  const decoded = await tools.json('read', node, ragSchema, ragMessages(tools.question, passages), 80);
+  const decoded = await tools.json('read', node, ragSchema, ragMessages(tools.question, readable.map(({ passage, text }) => ({ title: passage.title, text }))), 80);
   const answer = decoded.ok ? shortAnswer(decoded.value.answer) : '';
   if (!decoded.ok || isUnknown(answer)) return null;
   const named = passages[decoded.value.passage - 1];
@@ -104,6 +104,10 @@ export async function readPassages(tools: Tools, node: number, hits: readonly Hi
   tools.emit({ kind: 'evidenceRejected', node, quote: answer, reason: 'answer-not-in-quote' });
   // The answer is given as the model gave it, and nothing is claimed to carry it.
   return { answer, evidence: [] };
+}
+
+function tellOrders(tools: Tools, suspicious: number): void {
+  if (suspicious > 0) tools.emit({ kind: 'notice', code: 'injection-ignored', text: `${suspicious} sentence(s) that read as orders to the model were left out.` });
 }
 
 /** The answer with one sentence per fact, each carried by its own quotes: nothing is said that no quote says. */
