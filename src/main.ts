@@ -1,11 +1,6 @@
 /**
  * The entry: reads the address, builds the searcher, mounts the page. Everything that lives as long as the page is made here and passed on.
  */
-import './ui/styles/tokens.css';
-import './ui/styles/base.css';
-import './ui/styles/page.css';
-import './ui/styles/run.css';
-import './ui/styles/library.css';
 import { parseLaunch } from './launch.ts';
 import { registerServiceWorker } from './offline.ts';
 import { readPageJson } from './page-files.ts';
