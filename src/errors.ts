@@ -124,7 +124,7 @@ export function decodeWireError(value: unknown): WireError {
       const detail = typeof v['detail'] === 'object' && v['detail'] !== null ? (v['detail'] as ErrorDetail) : {};
       return toWire(new AppError(v['code'] as ErrorCode, detail));
     }
-    if (v['kind'] === 'bug') return { kind: 'bug', name: String(v['name']), message: String(v['message']), stack: String(v['stack'] ?? '') };
+    if (v['kind'] === 'bug') return { kind: 'bug', name: String(v['name']), message: String(v['message']), stack: typeof v['stack'] === 'string' ? v['stack'] : '' };
   }
   return { kind: 'bug', name: 'Error', message: `unreadable error: ${String(value)}`, stack: '' };
 }

@@ -104,7 +104,8 @@ export function createModelService(options: ModelServiceOptions): ModelService {
 
   const started = (async () => {
     const [verdict, local, stored] = await Promise.all([options.device, options.localModels, corpus.call('storedModels', undefined).catch(() => [])]);
-    const offered = [...local.extra, ...catalogue].filter((row) => row.files.length === 0 || row.files.some((file) => file.hubUrl !== null) || local.ids.has(row.id) || local.extra.some((extra) => extra.id === row.id));
+    const hasHub = (row: ModelRow): boolean => row.files.length === 0 || row.files.some((file) => file.hubUrl !== null);
+    const offered = [...local.extra, ...catalogue.filter((row) => hasHub(row) || local.ids.has(row.id))];
     for (const row of offered) rowsById.set(row.id, row);
     const pick = recommend(verdict, offered);
     for (const row of offered) {

@@ -57,7 +57,9 @@ export function readsAsOrder(text: string): boolean {
 }
 
 /** What may be read of passages as a whole: without sentences that read as orders, and without passages whose title does. */
-export function withoutOrders(passages: readonly Passage[]): { readonly readable: readonly { readonly passage: Passage; readonly text: string }[]; readonly suspicious: number } {
+export function withoutOrders(
+  passages: readonly Passage[],
+): { readonly readable: readonly { readonly passage: Passage; readonly text: string }[]; readonly suspicious: number } {
   let suspicious = 0;
   const readable = passages.flatMap((passage) => {
     if (readsAsOrder(passage.title)) {

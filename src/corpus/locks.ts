@@ -22,5 +22,5 @@ export function permittedLocks(manager: Locks | null | undefined): Locks | null 
       return work(null);
     }
   }
-  return { request: request as Locks['request'] };
+  return { request: request };
 }

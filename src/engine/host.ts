@@ -99,7 +99,7 @@ export function createHost<Api extends object>(options: HostOptions): Host<Api> 
     const life: Life = {
       generation: ++generation,
       worker,
-      port: wrap<WirePort>(worker) as unknown as Life['port'],
+      port: wrap<WirePort>(worker),
       lockRequest: new AbortController(),
       ready: Promise.resolve(),
       isReady: false,
@@ -244,14 +244,14 @@ export function createHost<Api extends object>(options: HostOptions): Host<Api> 
       return (await ready(signal)).generation;
     },
     async call<M extends CallName<Api>>(method: M, input: Input<Api, M>, call: CallOptions<ProgressOf<Api, M>> = {}) {
-      for await (const frame of run(method, input, call as CallOptions)) {
+      for await (const frame of run(method, input, call)) {
         if (frame.kind === 'progress') call.onProgress?.(frame.value as ProgressOf<Api, M>);
         else if (frame.kind === 'result') return frame.value as Output<Api, M>;
       }
       throw new AppError('engine/protocol', { what: `${name}.${method} ended without a result` });
     },
     async *stream<M extends StreamName<Api>>(method: M, input: Input<Api, M>, call: CallOptions<ProgressOf<Api, M>> = {}) {
-      for await (const frame of run(method, input, call as CallOptions)) {
+      for await (const frame of run(method, input, call)) {
         if (frame.kind === 'progress') call.onProgress?.(frame.value as ProgressOf<Api, M>);
         else if (frame.kind === 'item') yield frame.value as Item<Api, M>;
       }

@@ -50,6 +50,23 @@ test.describe('worker life', () => {
   });
 });
 
+test('a model that cannot be loaded says so, and leaves the worker fit for the next', async ({ enginePage: page }) => {
+  const seen = await page.evaluate(async () => {
+    const load = (request: Parameters<typeof engine.llm>[0]) => engine.llm(request).then((model) => model.info.label, engine.toWire);
+    return [
+      await load({ backend: 'wllama', modelId: 'garbage', files: { 'model.gguf': new Blob(['garbage '.repeat(1000)]) } }),
+      await load({ backend: 'wllama', modelId: 'empty', files: {} }),
+      await load({ backend: 'transformers', modelId: 'half', files: { 'config.json': new Blob(['{}']) } }),
+      await load({ backend: 'transformers', modelId: 'broken', files: { 'config.json': new Blob(['{}']), 'onnx/model_q4.onnx': new Blob(['x']) } }),
+      await load({ backend: 'webllm', modelId: 'no-such-model', useGpu: true }),
+      await load({ backend: 'http', modelId: 'none', endpoint: { url: 'nonsense', model: 'x' } }),
+      await load({ backend: 'scripted', modelId: 'fine', script: { responses: [] } }),
+    ];
+  });
+  const failed = { kind: 'app', code: 'engine/load-failed' };
+  expect(seen).toEqual([...Array.from({ length: 5 }, () => expect.objectContaining(failed)), expect.objectContaining({ code: 'engine/endpoint' }), 'fine']);
+});
+
 test('the verdict names the software adapter and offers no thread without need', async ({ enginePage: page }) => {
   const verdict = await page.evaluate(() => engine.probeDevice(() => engine.llmHost.call('probe', null)));
   expect(verdict.isolated).toBe(true);

@@ -58,6 +58,8 @@ function parse(path: string): Module {
       const [first] = node.arguments;
       if (node.expression.kind === ts.SyntaxKind.ImportKeyword && first !== undefined && ts.isStringLiteral(first)) add(first.text, false, []);
       if (ts.isIdentifier(node.expression)) uses.add(`${node.expression.text}(`);
+      const called = ts.isPropertyAccessExpression(node.expression) ? node.expression : null;
+      if (called !== null && /^(?:globalThis|self|window)$/.test(called.expression.getText(source))) uses.add(`${called.name.text}(`);
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument) && ts.isStringLiteral(node.argument.literal)) {
       add(node.argument.literal.text, true, []);
     } else if (ts.isPropertyAccessExpression(node)) {
@@ -66,6 +68,7 @@ function parse(path: string): Module {
       if (ts.isIdentifier(node.expression)) uses.add(node.expression.text);
     } else if (ts.isNewExpression(node) && ts.isIdentifier(node.expression)) {
       uses.add(`new ${node.expression.text}`);
+      if (node.expression.text === 'Date' && (node.arguments?.length ?? 0) === 0) uses.add('new Date()');
     }
     ts.forEachChild(node, visit);
   };
@@ -164,6 +167,7 @@ describe('owners', () => {
     ['new EventSource', /^$/],
     ['navigator.sendBeacon', /^$/],
     ['navigator.gpu', /^(?:src\/engine\/device\.ts|workers\/.*)$/],
+    ['new Date()', /^src\/(?:searcher|main)\.tsx?$/],
     ['Date.now', /^src\/(?:searcher|main)\.tsx?$/],
     ['Math.random', /^$/],
     ['new Worker', /^src\/(?:.*\/worker-api|engine\/device|corpus\/documents\/pdf)\.ts$/],
@@ -179,7 +183,7 @@ describe('owners', () => {
 
   it('keeps the pure files pure: no page, no storage, no network, no clock, no chance', () => {
     const pure = inSrc.filter(({ path }) => path.startsWith('src/agent/') || /^src\/corpus\/(?:passages|lexical|vectors|links|search|shard)\.ts$/.test(path));
-    const forbidden = ['window', 'document.body', 'document.createElement', 'document.querySelector', 'navigator', 'localStorage', 'sessionStorage', 'indexedDB', 'caches', 'performance', 'Date', 'fetch(', 'setTimeout(', 'setInterval('];
+    const forbidden = ['window', 'document.body', 'document.createElement', 'document.querySelector', 'navigator', 'localStorage', 'sessionStorage', 'indexedDB', 'caches', 'performance', 'Date', 'new Date()', 'fetch(', 'setTimeout(', 'setInterval('];
     expect(pure.length).toBeGreaterThan(5);
     expect(pure.flatMap(({ path, uses }) => forbidden.filter((name) => uses.has(name)).map((name) => `${path} uses ${name}`))).toEqual([]);
   });

@@ -66,8 +66,9 @@ export class Reader {
     const cited = this.#offered.find((sentence) => sentence.n === number);
     if (this.type === 'yes-no') return cited === undefined ? reject('unknown-passage', answer) : this.#record(answer, cited);
     // The number may be off by a line; the fact counts if a sentence that was offered carries it, the cited one first.
-    const carrier =
-      cited !== undefined && occursIn(answer, cited.text) ? cited : this.#offered.find((sentence) => occursIn(answer, sentence.text)) ?? (cited !== undefined && occursIn(answer, cited.passage.title) ? cited : undefined);
+    const inTitle = cited !== undefined && occursIn(answer, cited.passage.title) ? cited : undefined;
+    const first = cited === undefined ? this.#offered : [cited, ...this.#offered];
+    const carrier = first.find((sentence) => occursIn(answer, sentence.text)) ?? inTitle;
     if (carrier === undefined) return reject('answer-not-in-quote', answer);
     return this.#record(answer, carrier);
   }

@@ -56,7 +56,7 @@ export interface EventQueue<T> extends AsyncIterable<T> {
 
 export function createEventQueue<T>(): EventQueue<T> {
   const values: T[] = [];
-  let ended: { error: unknown } | null = null;
+  let ended: { error: Error | null } | null = null;
   let wake: (() => void) | null = null;
   const change = (): void => {
     wake?.();
@@ -72,7 +72,7 @@ export function createEventQueue<T>(): EventQueue<T> {
       change();
     },
     fail(error) {
-      ended ??= { error };
+      ended ??= { error: error instanceof Error ? error : new Error(String(error)) };
       change();
     },
     async *[Symbol.asyncIterator]() {

@@ -30,7 +30,8 @@ export async function openOnnxEmbedder(row: EmbedderRow, options: OnnxEmbedderOp
         // The runtime computes on this thread; a turn of the event loop lets a stop message in.
         await new Promise((resolve) => setTimeout(resolve));
         if (signal.aborted) throw abortError();
-        const output = await guard(extract(kind === 'query' ? row.queryPrefix + text : text, { pooling: row.pooling === 'cls' ? 'cls' : 'mean' }));
+        const pooled: Promise<{ readonly data: ArrayLike<number> }> = extract(kind === 'query' ? row.queryPrefix + text : text, { pooling: row.pooling === 'cls' ? 'cls' : 'mean' });
+        const output = await guard(pooled);
         if (output.data.length !== row.dimensions) {
           throw new AppError('embed/wrong-model', {
             expected: row.id,
@@ -39,7 +40,7 @@ export async function openOnnxEmbedder(row: EmbedderRow, options: OnnxEmbedderOp
             actualDimensions: output.data.length,
           });
         }
-        values.set(output.data as Float32Array, i * row.dimensions);
+        values.set(output.data, i * row.dimensions);
       }
       return finishBatch(values, texts.length, row.dimensions);
     },

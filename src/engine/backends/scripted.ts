@@ -8,7 +8,7 @@ import { estimateTokens, loading } from './backend.ts';
 import type { OpenBackend } from './backend.ts';
 
 const responseSchema = v.object({
-  /** A regular expression over the whole prompt (roles and contents on lines); such an entry may answer any number of times. Without it entries answer in order, once each. */
+  /** A regular expression over the whole prompt (roles and contents on lines); such an entry may answer any number of times, the others once each, in order. */
   when: v.optional(v.string()),
   /** What is said; an object or array is said as JSON. */
   say: v.optional(v.union([v.string(), v.record(v.string(), v.unknown()), v.array(v.unknown())]), ''),

@@ -111,14 +111,14 @@ async function* generate(tokenizer: Tokenizer, model: Model, info: LlmInfo, requ
       }
     },
   });
-  if (request.seed !== undefined) random.seed(request.seed);
+  if (request.seed !== undefined) (random as { seed(value: number): void }).seed(request.seed);
   const processors = new LogitsProcessorList();
   processors.push(new RefuseNotFinite());
   if (probabilities !== null) processors.push(probabilities);
   const criteria = new StoppingCriteriaList();
   criteria.push(stop);
 
-  const forward = model.forward.bind(model);
+  const forward = model.forward.bind(model) as (inputs: unknown) => Promise<unknown>;
   // The runtime computes on this thread: without a turn of the event loop no stop message would ever be read.
   model.forward = async (inputs: unknown) => {
     await nextTurn();
@@ -137,8 +137,11 @@ async function* generate(tokenizer: Tokenizer, model: Model, info: LlmInfo, requ
       streamer,
       logits_processor: processors,
       stopping_criteria: criteria,
-    } as Parameters<Model['generate']>[0])
-    .then(() => queue.end(), queue.fail);
+    })
+    .then(
+      () => queue.end(),
+      (error: unknown) => queue.fail(error),
+    );
   try {
     yield* queue;
     const rest = stop.flush();

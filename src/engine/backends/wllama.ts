@@ -16,7 +16,7 @@ import type { OpenBackend } from './backend.ts';
 /**
  * Prompt tokens evaluated between two looks at the abort signal: a batch on one CPU core takes seconds, and stopping waits for its end.
  */
-const batchTokens = 64;
+const batchTokens = 512;
 
 export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
   loading(request, signal, async () => {
@@ -56,7 +56,10 @@ export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
       const queue = createEventQueue<ChatCompletionChunk>();
       const done = wllama
         .createChatCompletion({ ...params, stream: true, abortSignal: stop.signal, onData: (chunk) => queue.push(chunk) })
-        .then(queue.end, queue.fail);
+        .then(
+          () => queue.end(),
+          (error: unknown) => queue.fail(error),
+        );
       try {
         yield* queue;
       } catch (error) {
@@ -176,6 +179,11 @@ async function startEngine(request: LlmLoadRequest): Promise<Engine> {
     throw explained(error, log);
   }
   const context = wllama.getLoadedContextInfo();
+  if (!(context.n_vocab > 0)) {
+    // A file that is no model is reported in the answer only, which the library does not look at.
+    await wllama.exit().catch(() => {});
+    throw explained(new Error('the file is not a model that llama.cpp can read'), log);
+  }
   const device = log.some((line) => /webgpu\S* model buffer size|offloaded [1-9]\d*\/\d+ layers/i.test(line)) ? 'webgpu' : 'wasm';
   isLoaded = true;
   log.length = 0;
@@ -282,11 +290,11 @@ async function scoreByGrammar(
     if (rest > 0) return null;
   }
   if (!Number.isFinite(sum)) throw new AppError('engine/not-finite', { what: 'the score of a continuation' });
-  // eslint-disable-next-line no-control-regex
+   
   return { sum, mean: tokens === 0 ? 0 : sum / tokens, tokens, method: /[^\x00-\x7F]/.test(continuation) ? 'topn' : 'exact' };
 }
 
-// eslint-disable-next-line no-control-regex
+ 
 const asciiRuns = /[\x00-\x7F]+/g;
 
 function commonPrefix(a: string, b: string): number {

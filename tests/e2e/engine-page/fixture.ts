@@ -22,7 +22,7 @@ interface Site {
 
 export const test = base.extend<{ enginePage: Page }, { site: Site }>({
   site: [
-    // eslint-disable-next-line no-empty-pattern
+     
     async ({}, use) => {
       const dist = await mkdtemp(join(tmpdir(), 'foray-engine-page-'));
       await build({

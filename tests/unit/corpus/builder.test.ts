@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -133,6 +133,9 @@ describe('a build from JSON lines', () => {
     await build(packed, b);
     const first = await bytesOf(a);
     expect(await bytesOf(b)).toEqual(first);
+    const stop = new AbortController();
+    await expect(build(await jsonLines(20), a, {}, stop.signal, () => stop.abort())).rejects.toMatchObject({ name: 'AbortError' });
+    expect(await readdir(a)).toEqual([]); // nothing of the earlier build passes for the new one
     await build(await jsonLines(20), a);
     expect((await bytesOf(a)).size).toBeLessThan(first.size);
     await build(input, a);
@@ -209,6 +212,18 @@ describe('a stopped build', () => {
       expect(await bytesOf(out)).toEqual(expected);
     }
     expect(resumed).toBeGreaterThan(5);
+  });
+
+  test('what was written after the last state is cut off again', async () => {
+    const input = await jsonLines();
+    const [clean, out] = [path('clean'), path('out')];
+    await build(input, clean);
+    const stop = new AbortController();
+    await expect(build(input, out, {}, stop.signal, (p) => p.done > 0 && existsSync(`${out}.build/state.json`) && stop.abort())).rejects.toMatchObject({ name: 'AbortError' });
+    await appendFile(`${out}.build/titles.jsonl`, '["t7","Town","cut off');
+    await appendFile(`${out}.build/redirects.jsonl`, '["Nowhere","t1"]\n');
+    await build(input, out);
+    expect(await bytesOf(out)).toEqual(await bytesOf(clean));
   });
 
   test('another input or other options start anew', async () => {
@@ -313,7 +328,7 @@ describe('a MediaWiki dump', () => {
     await writeFile(
       input,
       dump(
-        page('Ada Stone', "'''Ada Stone''' was born in [[Port Lea|the harbour town]] &amp; taught by [[jon Reed]].&lt;ref&gt;gone&lt;/ref&gt; {{cn}}\n== Work ==\nShe built the [[Old Bridge#History]].\n== References ==\nnothing"),
+        page('Ada Stone', "'''Ada Stone''' was born in [[Port Lea|the harbour town]] &amp; taught by [[jon Reed]].&lt;ref&gt;gone&lt;/ref&gt; {{cn}}\n== Work ==\nShe built the [[Old Bridge#History]], says [[Ada Stone]].\n== References ==\nnothing"),
         page('Port Lea', 'Port Lea is a town. It has a [[File:x.jpg|thumb|picture]] harbour.'),
         page('Jon Reed', 'Jon Reed taught [[Ada Stone]].'),
         page('Great Old Bridge', 'The Great Old Bridge crosses the river.'),

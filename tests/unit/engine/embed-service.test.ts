@@ -1,6 +1,5 @@
 /** The embedding worker's service: which device is chosen, what is proven before use, what it falls back to. The static model is the real one where it is there. */
-import { existsSync } from 'node:fs';
-import { openAsBlob } from 'node:fs';
+import { existsSync, openAsBlob } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -95,7 +95,7 @@ function createFixture(options: Partial<HostOptions> = {}) {
     spawn: () => {
       const { port1, port2 } = new MessageChannel();
       const before = locks.names();
-      serve(api, { endpoint: port2 as never, locks: locks.manager });
+      serve(api, { endpoint: port2, locks: locks.manager });
       const state = {
         terminated: false,
         emit: (type: string, fields: object = {}) => port1.dispatchEvent(Object.assign(new Event(type), fields)),

@@ -52,7 +52,7 @@ function createWorld() {
           return createScriptedLlm(load.script, { modelId: load.modelId, label: load.label, signal, die: () => (deaths++, kill()) });
         },
       });
-      serve(api, { endpoint: port2 as never, locks: null });
+      serve(api, { endpoint: port2, locks: null });
       return Object.assign(port1 as unknown as WorkerLike, { terminate: () => (port1.close(), port2.close()) });
     },
   });
