@@ -16,7 +16,7 @@ import type { OpenBackend } from './backend.ts';
 /**
  * Prompt tokens evaluated between two looks at the abort signal: a batch on one CPU core takes seconds, and stopping waits for its end.
  */
-const batchTokens = 512;
+const batchTokens = 64;
 
 export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
   loading(request, signal, async () => {
