@@ -193,7 +193,7 @@ test.describe('citations', () => {
 });
 
 test('a run: steps fill, the answer streams, Stop works, the next question works', async ({ open }) => {
-  const page = await open({ query: `ready=${model}&pace=60` });
+  const page = await open({ query: `ready=${model}&pace=160` });
   const said: string[] = [];
   await page.exposeFunction('said', (text: string) => said.push(text));
   await page.evaluate(() => {
@@ -203,8 +203,8 @@ test('a run: steps fill, the answer streams, Stop works, the next question works
   });
   await box(page).fill(bridge);
   await page.keyboard.press('Enter');
-  const second = page.locator('[data-testid=plan-node][data-node="2"]');
-  await expect(second).toHaveAttribute('data-status', 'running');
+  const second = page.locator('[data-testid=plan-node][data-node="2"][data-status=running]');
+  await second.waitFor();
   await expect(second).toContainText('Where was Orrin Vale born?');
   await expect(page.getByTestId('cost')).toContainText('2 model calls');
   await page.getByTestId('stop').click();
@@ -227,10 +227,10 @@ test('the plan waits for the person, refuses what is wrong, and runs as it was c
   await page.getByLabel('Let me check the plan first').check();
   await box(page).fill(bridge);
   await page.getByTestId('ask').click();
-  await page.getByLabel('Step 1').fill('');
+  await page.getByRole('textbox', { name: 'Step 1' }).fill('');
   await expect(page.getByText('Step 1 is empty.')).toBeVisible();
   await expect(page.getByRole('button', { name: 'Run my plan' })).toBeDisabled();
-  await page.getByLabel('Step 1').fill('Who began Vale Glassworks?');
+  await page.getByRole('textbox', { name: 'Step 1' }).fill('Who began Vale Glassworks?');
   await page.getByRole('button', { name: 'Run my plan' }).click();
   await expect(page.getByText('Plan changed by you')).toBeVisible();
   await answer(page).waitFor();
