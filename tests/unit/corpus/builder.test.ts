@@ -328,7 +328,7 @@ describe('a MediaWiki dump', () => {
     await writeFile(
       input,
       dump(
-        page('Ada Stone', "'''Ada Stone''' was born in [[Port Lea|the harbour town]] &amp; taught by [[jon Reed]].&lt;ref&gt;gone&lt;/ref&gt; {{cn}}\n== Work ==\nShe built the [[Old Bridge#History]], says [[Ada Stone]].\n== References ==\nnothing"),
+        page('Ada Stone', "'''Ada Stone''' was born in [[Port Lea|the harbour town]] &amp; taught by [[jon Reed]].&lt;ref&gt;gone&lt;/ref&gt; {{cn}}\n== Work ==\nShe built the [[Old Bridge#History]], says [[Ada Stone]].\n== References ==\nnothing\n=== More ===\nburied"),
         page('Port Lea', 'Port Lea is a town. It has a [[File:x.jpg|thumb|picture]] harbour.'),
         page('Jon Reed', 'Jon Reed taught [[Ada Stone]].'),
         page('Great Old Bridge', 'The Great Old Bridge crosses the river.'),
@@ -345,10 +345,24 @@ describe('a MediaWiki dump', () => {
     expect([shard.titles.documents, skipped]).toEqual([4, 4]);
     const [ada] = shard.rows;
     expect(ada?.text).toContain('Ada Stone was born in the harbour town & taught by jon Reed.');
-    expect(shard.rows.map((r) => r.text).join(' ')).not.toMatch(/gone|nothing|second one|thumb|\[\[|\{\{/);
+    expect(shard.rows.map((r) => r.text).join(' ')).not.toMatch(/gone|nothing|buried|second one|thumb|\[\[|\{\{/);
     expect(shard.linked('Ada Stone').sort()).toEqual(['Great Old Bridge', 'Jon Reed', 'Port Lea']);
     expect(shard.titles.aliases(shard.titles.findDocument('Great Old Bridge'))).toEqual(['Old Bridge']);
     expect(shard.titles.titlesIn('Who built the Old Bridge?')).toEqual([shard.titles.findDocument('Great Old Bridge')]);
+  });
+
+  test('a link belongs to each passage in which its words stand, as words', async () => {
+    const input = path('wiki.xml');
+    const filler = 'Many people worked there for years. '.repeat(18);
+    const pages = [
+      page('Mine', `They dug [[Ore|ore]] here. ${filler}\n== Trade ==\nThey sold more from the store. ${filler}\n== Later ==\nThen the ore was gone. ${filler}`),
+      page('Ore', 'Ore is rock that holds metal.'),
+    ];
+    await writeFile(input, dump(...pages));
+    const out = path('out');
+    await build(input, out);
+    const { links, rows } = await openShard(out);
+    expect(rows.map((r, o) => [r.section, links.out(o).length])).toEqual([['', 1], ['Trade', 0], ['Later', 1], ['', 0]]);
   });
 
   test.each([
