@@ -76,7 +76,7 @@ export type AgentEventBody =
   | { readonly kind: 'nodeStarted'; readonly node: number; /** placeholders substituted */ readonly question: string }
   | { readonly kind: 'searched'; readonly node: number; readonly query: string; readonly hits: readonly Hit[]; /** ids not seen before in this run */ readonly newIds: readonly string[]; readonly usedDense: boolean; readonly ms: number }
   | { readonly kind: 'evidenceRecorded'; readonly node: number; readonly evidence: readonly Evidence[] }
-  | { readonly kind: 'evidenceRejected'; readonly node: number; readonly quote: string; readonly reason: 'not-verbatim' | 'answer-not-in-quote' | 'unknown-passage' | 'wrong-type' }
+  | { readonly kind: 'evidenceRejected'; readonly node: number; readonly quote: string; readonly reason: 'answer-not-in-quote' | 'unknown-passage' | 'wrong-type' | 'off-subject' }
   | { readonly kind: 'nodeFinished'; readonly node: number; readonly status: NodeStatus; readonly answer: string; readonly stop: StopReason }
   | { readonly kind: 'llmCalled'; readonly purpose: CallPurpose; readonly node: number | null; readonly promptTokens: number; readonly cachedTokens: number | null; readonly outputTokens: number; readonly ms: number }
   | { readonly kind: 'answerStarted' }

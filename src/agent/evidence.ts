@@ -4,7 +4,7 @@
  */
 import type { Hit, Passage, Span } from '../corpus/retriever.ts';
 import type { AnswerType, Evidence } from './events.ts';
-import { wordsOf } from './plan.ts';
+import { entitiesOf, wordsOf } from './plan.ts';
 
 /** A sentence offered to the model under a number. */
 export interface PackedSentence {
@@ -83,6 +83,21 @@ export function estimateTokens(text: string): number {
 const relevanceShare = 0.3;
 const fewestSentences = 4;
 
+/** What a passage that names nobody and nothing of the question keeps of its score. */
+const offSubjectShare = 0.4;
+
+/** The names that a question is about, each by its last word ("Hansen" stands for "Theophil Hansen"). */
+export function subjectsOf(question: string): readonly string[] {
+  return entitiesOf(question).flatMap((name) => wordsOf(name).at(-1) ?? []).filter((word) => !/^\d+$/.test(word));
+}
+
+/** True where a passage or its title names at least one of the subjects, or where there are none. */
+export function speaksOf(passage: Passage, subjects: readonly string[]): boolean {
+  if (subjects.length === 0) return true;
+  const words = new Set(wordsOf(`${passage.title} ${passage.text}`));
+  return subjects.some((subject) => words.has(subject));
+}
+
 /**
  * The sentences that fit a query best, within `tokenBudget`: every passage competes with its sentences, scored by overlap with the query weighted by rarity
  * among the candidates, plus a share for the passage's rank. A chosen sentence that opens with a pronoun brings the one before it. Order: passage rank, then position.
@@ -103,6 +118,8 @@ export function packSentences(hits: readonly Hit[], query: string, tokenBudget: 
   for (const { words } of candidates) for (const word of words) if (wanted.has(word)) frequency.set(word, (frequency.get(word) ?? 0) + 1);
   const weightOf = (word: string): number => Math.log(1 + candidates.length / (frequency.get(word) ?? candidates.length));
   const total = [...wanted].reduce((sum, word) => sum + weightOf(word), 0) || 1;
+  const subjects = subjectsOf(query);
+  const aside = new Set(hits.filter((hit) => !speaksOf(hit.passage, subjects)).map((hit) => hit.passage.id));
   const scored = candidates.map((candidate) => {
     const titleWords = new Set(contentWords(candidate.hit.passage.title).map(stemOf));
     let overlap = 0;
@@ -111,7 +128,8 @@ export function packSentences(hits: readonly Hit[], query: string, tokenBudget: 
       else if (titleWords.has(word)) overlap += 0.6 * weightOf(word);
     }
     const lead = candidate.index === 0 ? 0.12 : 0;
-    return { ...candidate, score: overlap / total + 0.5 / (candidate.hit.rank + 1) + lead };
+    const share = aside.has(candidate.hit.passage.id) ? offSubjectShare : 1;
+    return { ...candidate, score: share * (overlap / total + 0.5 / (candidate.hit.rank + 1) + lead) };
   });
   scored.sort((a, b) => b.score - a.score || a.hit.rank - b.hit.rank || a.index - b.index);
 

@@ -3,10 +3,12 @@
  */
 import type { Hit } from '../../corpus/retriever.ts';
 import type { Message } from '../../engine/llm.ts';
-import type { Answer, AnswerSentence, AnswerType, Evidence } from '../events.ts';
-import { evidenceOf, fitsType, isSupported, isUnknown, occursIn, packSentences, sentencesOf, shortAnswer, withoutOrders, type PackedSentence } from '../evidence.ts';
+import type { AgentEvent, Answer, AnswerSentence, AnswerType, Evidence } from '../events.ts';
+import { evidenceOf, fitsType, isSupported, isUnknown, occursIn, packSentences, sentencesOf, shortAnswer, speaksOf, subjectsOf, withoutOrders, type PackedSentence } from '../evidence.ts';
 import { CitationList, type Tools } from '../harness.ts';
 import { prefix, ragMessages, ragSchema, readMoreTurn, readSchema, readTurn } from '../prompts.ts';
+
+type Rejection = Extract<AgentEvent, { kind: 'evidenceRejected' }>['reason'];
 
 /** A bare number is no height: a small model takes the next year for it. */
 const asksForMeasure = /^how (?:high|tall|deep|wide|far|long|heavy)\b/i;
@@ -58,7 +60,7 @@ export class Reader {
   #accept(number: number, raw: string): ReadFact | null {
     const answer = shortAnswer(raw);
     if (isUnknown(answer)) return null;
-    const reject = (reason: 'not-verbatim' | 'answer-not-in-quote' | 'unknown-passage' | 'wrong-type', quote: string): null => {
+    const reject = (reason: Rejection, quote: string): null => {
       this.tools.emit({ kind: 'evidenceRejected', node: this.node, quote, reason });
       return null;
     };
@@ -68,8 +70,11 @@ export class Reader {
     // The number may be off by a line; the fact counts if a sentence that was offered carries it, the cited one first.
     const inTitle = cited !== undefined && occursIn(answer, cited.passage.title) ? cited : undefined;
     const first = cited === undefined ? this.#offered : [cited, ...this.#offered];
-    const carrier = first.find((sentence) => occursIn(answer, sentence.text)) ?? inTitle;
-    if (carrier === undefined) return reject('answer-not-in-quote', answer);
+    const carriers = first.filter((sentence) => occursIn(answer, sentence.text));
+    if (carriers.length === 0 && inTitle === undefined) return reject('answer-not-in-quote', answer);
+    // A city that stands in a passage which never names the person asked about says nothing of that person.
+    const carrier = [...carriers, ...(inTitle === undefined ? [] : [inTitle])].find((sentence) => speaksOf(sentence.passage, subjectsOf(this.question)));
+    if (carrier === undefined) return reject('off-subject', answer);
     return this.#record(answer, carrier);
   }
 

@@ -10,7 +10,7 @@ import { corpusNames } from './results.tsx';
 const shownPassages = 4;
 
 const rejections: Readonly<Record<RejectedQuote['reason'], string>> = {
-  'not-verbatim': 'it does not stand word for word in the passage',
+  'off-subject': 'its passage does not name what the step asks about',
   'answer-not-in-quote': 'it does not hold the answer',
   'unknown-passage': 'it names a passage that was not found',
   'wrong-type': 'it answers another kind of question',

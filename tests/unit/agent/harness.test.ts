@@ -113,6 +113,14 @@ describe('foray on the toy case (METHODS Appendix A)', () => {
     expect(events.some((event) => event.kind === 'evidenceRejected' && event.reason === 'wrong-type')).toBe(true);
   });
 
+  it('takes nothing about a person from a passage that does not name the person', async () => {
+    const town = passage('d8', 'Karr', 'In Karr a mill was built in 1790. Many were born in Karr.');
+    const script: Script = (_request, _call, text) => (text.startsWith('READ') ? '{"sentence":1,"answer":"Karr"}' : '{"query":"born town"}');
+    const events = await collect(start('foray', { script, question: 'Where was Orrin Vale born?', passages: [town] }).events);
+    expect(last(events, 'answerFinished').answer.short).toBe('');
+    expect(last(events, 'evidenceRejected').reason).toBe('off-subject');
+  });
+
   it('takes no bare number for a measure', async () => {
     const hill = passage('d7', 'Mount Karr', 'Mount Karr was climbed in 1808. Mount Karr is 920 metres high.');
     for (const [said, kept] of [['1808', ''], ['920 metres', '920 metres']] as const) {

@@ -116,9 +116,9 @@ describe('reduceRun', () => {
   });
 
   it('keeps refused quotes with their reason', () => {
-    const run = play([started, planned, { kind: 'evidenceRecorded', node: 1, evidence: [evidence] }, { kind: 'evidenceRejected', node: 1, quote: 'made up', reason: 'not-verbatim' }]);
+    const run = play([started, planned, { kind: 'evidenceRecorded', node: 1, evidence: [evidence] }, { kind: 'evidenceRejected', node: 1, quote: 'made up', reason: 'off-subject' }]);
     expect(run.nodes[0]?.evidence).toEqual([evidence]);
-    expect(run.nodes[0]?.rejected).toEqual([{ quote: 'made up', reason: 'not-verbatim' }]);
+    expect(run.nodes[0]?.rejected).toEqual([{ quote: 'made up', reason: 'off-subject' }]);
   });
 
   it('adds the whole question as a step of its own when the plan was not enough', () => {
