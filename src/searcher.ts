@@ -11,7 +11,7 @@ import type { AskOptions, CorpusStatus, DocumentStatus, Library, Run, Searcher }
 import type { Retriever } from './corpus/retriever.ts';
 import { spawnCorpusWorker, type CorpusSummary, type CorpusWorkerApi, type LibrarySnapshot } from './corpus/worker-api.ts';
 import { probeDevice } from './engine/device.ts';
-import { checkGoldenVectors, type Embedder } from './engine/embedder.ts';
+import { checkGoldenVectors, type Embedder, type EmbedderInfo } from './engine/embedder.ts';
 import { createHost } from './engine/host.ts';
 import { complete, type Llm } from './engine/llm.ts';
 import { spawnEmbedWorker, spawnLlmWorker, type EmbedWorkerApi, type LlmWorkerApi } from './engine/worker-api.ts';
@@ -50,7 +50,10 @@ export function createSearcher(options: SearcherOptions): Searcher {
     localModels,
     goldenOf: async (embedder) => (await corpus.call('library', undefined)).corpora.find((item) => item.embedder === embedder && item.golden.length > 0)?.golden ?? [],
     onLlm: (llm) => void warmUp(llm),
-    onEmbedder: () => void embedDocuments(),
+    onEmbedder: () => {
+      for (const listener of libraryListeners) listener(snapshot);
+      void embedDocuments();
+    },
   });
 
   let warming: AbortController | null = null;
@@ -160,12 +163,12 @@ export function createSearcher(options: SearcherOptions): Searcher {
 
   const library: Library = {
     watch(listener) {
-      const tell = (next: LibrarySnapshot): void => listener(next.corpora.map(corpusStatus), next.documents, next.notice);
+      const tell = (next: LibrarySnapshot): void => listener(next.corpora.map((item) => corpusStatus(item, models.embedder)), next.documents, next.notice);
       libraryListeners.add(tell);
       tell(snapshot);
       return () => libraryListeners.delete(tell);
     },
-    corpora: async () => (await corpus.call('library', undefined)).corpora.map(corpusStatus),
+    corpora: async () => (await corpus.call('library', undefined)).corpora.map((item) => corpusStatus(item, models.embedder)),
     documents: async () => (await corpus.call('library', undefined)).documents satisfies readonly DocumentStatus[],
     async importShard(url, signal, onProgress) {
       await corpus.call('importShard', { url: new URL(url.endsWith('/') ? url : `${url}/`, options.base).href }, { signal, onProgress, silenceSeconds: Infinity });
@@ -366,9 +369,14 @@ function createPlanHold(question: string, pauseMs: number): PlanHold {
   };
 }
 
-function corpusStatus(summary: CorpusSummary): CorpusStatus {
-  const { golden: _, error, ...rest } = summary;
-  return { ...rest, error: error === null ? null : appError(fromWire(error)) };
+function corpusStatus(summary: CorpusSummary, live: EmbedderInfo | null): CorpusStatus {
+  const { golden, error, ...rest } = summary;
+  if (error !== null) return { ...rest, error: appError(fromWire(error)) };
+  const isOther = summary.kind === 'shard' && summary.embedder !== null && live !== null && live.id !== summary.embedder;
+  if (!isOther) return { ...rest, error: null };
+  // The shard stays searchable by words; the message names the embedder to load.
+  const detail = { expected: summary.embedder ?? '', expectedDimensions: golden[0]?.vector.length ?? '?', actual: live.id, actualDimensions: live.dimensions };
+  return { ...rest, error: new AppError('embed/wrong-model', detail) };
 }
 
 function appError(error: Error): AppError {

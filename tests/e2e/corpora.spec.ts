@@ -47,7 +47,13 @@ test('12,003 passages of 2WikiMultihopQA: built, imported, searched by words, li
   const page = await visit(await serve({ models, shards: { 'two-wiki': folder } }));
   await importInLibrary(page, 'shards/two-wiki/', 'two-wiki');
   expect(await corpus(page, 'two-wiki')).toMatchObject({ documents: 12_003, embedder: models.length === 0 ? null : 'wordllama' });
-  if (models.length > 0) expect(await useModel(page, 'wordllama')).toBeNull();
+  if (models.length > 0) {
+    expect(await useModel(page, 'wordllama')).toBeNull();
+    // The demo shard was made with another embedder: it says which, and is searched by words.
+    expect(await corpus(page, 'demo')).toMatchObject({ state: 'complete', error: 'embed/wrong-model' });
+    await expect(page.getByTestId('shard-row').filter({ hasText: 'Foray demo' })).toContainText('minilm');
+    expect((await search(page, 'Musikverein', { corpora: ['demo'], dense: true }))[0]?.passage.title).toBe('Musikverein');
+  }
 
   const rows = gunzipSync(await readFile(join(data, 'qa/2wikimultihopqa/dev.jsonl.gz'))).toString().trim().split('\n').slice(0, 20);
   const questions = rows.map((row) => JSON.parse(row) as { question: string; supporting_passage_ids: string[] });
