@@ -362,7 +362,7 @@ describe('two tabs', () => {
     // The answers take a moment, so that the second tab comes while the first works.
     server.fault = (seen, response, file) => {
       if (!seen.path.endsWith('.bin')) return false;
-      setTimeout(() => response.writeHead(200, { 'Content-Length': file?.bytes.length ?? 0 }).end(file?.bytes), 30);
+      setTimeout(() => response.writeHead(200, { 'Content-Length': file?.bytes.length ?? 0 }).end(file?.bytes), 200);
       return true;
     };
     const first = importIt(one).then(() => (isFirstDone = true));
