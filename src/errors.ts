@@ -32,7 +32,6 @@ const catalogue = {
   'shard/part-invalid': ['The shard part {part} is not valid: {reason}. Nothing of it is used; tell whoever publishes the shard.', false],
   'shard/dimensions': ['The vectors in {part} have {got} dimensions, the manifest announces {expected}. The shard was not imported.', false],
   'shard/not-found': ['The library holds no shard named {id}.', false],
-  'shard/paused': ['The import of {name} is paused. Resume it to go on where it stopped.', true],
   'download/network': ['The download of {file} broke off ({reason}). What was fetched is kept; press Resume.', true],
   'download/status': ['The server answered {status} for {file}.', true],
   'download/not-found': ['{file} is not there (status {status}).', false],

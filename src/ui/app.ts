@@ -126,7 +126,9 @@ export function createApp(options: AppOptions) {
   /** By words at once, by meaning as well as soon as an embedder is there. The last call wins. */
   async function showPassages(text: string, delayMs: number): Promise<void> {
     const query = text.trim().slice(0, 1000);
-    if (preview.peek()?.query === query && preview.peek()?.error === null) return;
+    const before = preview.peek();
+    const isComplete = before?.isSearching === true || before?.result?.usedDense === true || searcher.models.embedder === null;
+    if (before?.query === query && before.error === null && isComplete) return;
     previewing?.abort(abortError());
     const controller = new AbortController();
     previewing = controller;
@@ -426,10 +428,10 @@ export function createApp(options: AppOptions) {
       );
       forget();
     } catch (error) {
-      if (error instanceof AppError && error.code !== 'shard/paused') setImport({ url, progress: null, error, isActive: false });
+      if (error instanceof AppError) setImport({ url, progress: null, error, isActive: false });
       else {
         forget();
-        if (!(error instanceof AppError)) report(error);
+        report(error);
       }
     } finally {
       refreshStorage();

@@ -32,7 +32,7 @@ export function NodeDetail({ app, run, node, isBrief = false }: { readonly app: 
   const hits = passagesOf(node);
   const quoted = new Set(node.evidence.map((item) => item.passage.id));
   const item = (hit: Hit) => <HitItem key={hit.passage.id} hit={hit} corpus={names.get(hit.passage.corpus) ?? ''} isQuoted={quoted.has(hit.passage.id)} />;
-  const note = node.status === 'failed' || node.status === 'degraded' ? stopNote(node.stop) : '';
+  const note = node.status === 'failed' ? stopNote(node.stop) : '';
   const label = node.id === 0 ? 'The question as a whole' : `Step ${node.id}`;
   return (
     <section class="detail" id={`step-${node.id}-detail`} aria-label={`${label} in detail`}>

@@ -1,7 +1,7 @@
 /** Text from shards, documents and models on the page: always text nodes, isolated in direction, quotes and query words in <mark>. */
 import type { Evidence } from '../../agent/events.ts';
 import type { Hit, Passage } from '../../corpus/retriever.ts';
-import { markedPieces, pathLabels, placeOf, snippetOf, visibleLine, visibleText, type Piece } from '../text/display.ts';
+import { fileOf, markedPieces, pathLabels, placeOf, snippetOf, visibleLine, visibleText, type Piece } from '../text/display.ts';
 
 export function Pieces({ pieces }: { readonly pieces: readonly Piece[] }) {
   return <>{pieces.map((piece, index) => (piece.isMarked ? <mark key={index}>{piece.text}</mark> : <span key={index}>{piece.text}</span>))}</>;
@@ -9,7 +9,7 @@ export function Pieces({ pieces }: { readonly pieces: readonly Piece[] }) {
 
 /** Title, section, page of a passage on one line. */
 export function PassageTitle({ passage }: { readonly passage: Passage }) {
-  const place = placeOf(passage);
+  const place = [fileOf(passage), placeOf(passage)].filter((part) => part !== '').join(', ');
   return (
     <>
       <bdi class="passage-title">{visibleLine(passage.title)}</bdi>

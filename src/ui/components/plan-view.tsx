@@ -128,7 +128,7 @@ function StepButton({ node, isSelected, onPress }: { readonly node: NodeView; re
         <span class="step-number">{node.id === 0 ? 'Whole question' : <><span class="visually-hidden">Step </span>{node.id}</>}</span>
         <span class="step-status">
           <Icon name={statusIcons[node.status]} />
-          {statusLabels[node.status]}
+          {node.status === 'skipped' && node.searches.length > 0 ? 'Broken off' : statusLabels[node.status]}
         </span>
       </span>
       {node.id === 0 ? null : (

@@ -89,7 +89,7 @@ export function RunView({ app, run }: { readonly app: App; readonly run: RunStat
   const hasText = run.streamed.trim() !== '';
   const note = run.answer?.mode === 'not-found' && run.stop === 'not-found' ? '' : stopNote(run.stop);
   return (
-    <div class={run.answer?.mode === 'extractive' ? 'run run-extractive' : 'run'}>
+    <div class={`run ${run.answer?.mode === 'extractive' ? 'run-extractive' : ''} ${run.answer === null || run.answer.citations.length === 0 ? 'run-sourceless' : ''}`}>
       <section class="run-answer" aria-labelledby="run-heading">
         <h1 id="run-heading" class="visually-hidden" tabIndex={-1}>
           Answer to: {visibleLine(run.question)}

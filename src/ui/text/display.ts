@@ -2,7 +2,7 @@
  * Untrusted text as it is shown: marks laid over it, snippets, and characters that could deceive made visible. Pure.
  * Promise: what leaves this file is plain text for text nodes; offsets are applied to the original before any character is replaced.
  */
-import type { Hit, Span } from '../../corpus/retriever.ts';
+import type { Hit, Passage, Span } from '../../corpus/retriever.ts';
 
 export interface Piece {
   readonly text: string;
@@ -81,14 +81,22 @@ export function snippetOf(hit: Hit, limit = snippetCharacters): Piece[] {
   return pieces;
 }
 
+/** The file that an own document came from, where its title does not tell it; '' else. */
+export function fileOf(passage: Pick<Passage, 'corpus' | 'docId' | 'title'>): string {
+  const { corpus, docId, title } = passage;
+  return corpus !== 'own' || title === docId || title === docId.replace(/\.[^.]+$/, '') ? '' : visibleLine(docId);
+}
+
 /** `Title › Section, page 3`: where a passage stands, on one line. */
 export function placeOf(passage: { readonly section: string; readonly page: number | null }): string {
   return [visibleLine(passage.section), passage.page === null ? '' : `page ${passage.page}`].filter((part) => part !== '').join(', ');
 }
 
-/** How a passage was found, shortest form: `words`, `meaning`, `title`, `link from X`. Each once. */
+/** How a passage was found, shortest form: `words`, `meaning`, `title`, `link from X`. Each once; of several links the first by name, the others by number. */
 export function pathLabels(hit: Hit): string[] {
-  const labels = hit.paths.map((path) => {
+  const links = hit.paths.filter((path) => path.kind === 'link');
+  const shown = hit.paths.filter((path) => path.kind !== 'link' || path === links[0]);
+  const labels = shown.map((path) => {
     switch (path.kind) {
       case 'lexical':
         return 'words';
@@ -100,5 +108,5 @@ export function pathLabels(hit: Hit): string[] {
         return `${path.direction === 'out' ? 'link from' : 'links to'} ${visibleLine(path.fromTitle)}`;
     }
   });
-  return [...new Set(labels)];
+  return [...new Set([...labels, ...(links.length > 1 ? [`${links.length - 1} more ${links.length === 2 ? 'link' : 'links'}`] : [])])];
 }

@@ -1,7 +1,7 @@
 /** An answer with its sources as text to keep or pass on: Markdown and plain. Pure. Nothing of the corpus can act as markup in the Markdown. */
 import type { Answer, Citation } from '../../agent/events.ts';
 import type { RunView } from '../state.ts';
-import { placeOf, visibleLine } from './display.ts';
+import { fileOf, placeOf, visibleLine } from './display.ts';
 
 export const modeNotes: Readonly<Record<Answer['mode'], string>> = {
   cited: '',
@@ -25,7 +25,7 @@ const cites = (numbers: readonly number[]): string => numbers.map((n) => `[${n}]
 
 function source(citation: Citation, clean: (text: string) => string): { readonly title: string; readonly quote: string } {
   const { passage, quote } = citation.evidence;
-  const place = placeOf(passage);
+  const place = [fileOf(passage), placeOf(passage)].filter((part) => part !== '').join(', ');
   return { title: `${clean(passage.title)}${place === '' ? '' : `, ${clean(place)}`}`, quote: clean(quote) };
 }
 

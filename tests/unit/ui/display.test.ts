@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Hit } from '../../../src/corpus/retriever.ts';
-import { markedPieces, pathLabels, placeOf, snippetOf, visibleLine, visibleText } from '../../../src/ui/text/display.ts';
+import { fileOf, markedPieces, pathLabels, placeOf, snippetOf, visibleLine, visibleText } from '../../../src/ui/text/display.ts';
 import { fakePassage } from '../../fixtures/fake-searcher.ts';
 
 describe('visibleText', () => {
@@ -104,6 +104,9 @@ describe('snippetOf', () => {
 describe('where and how', () => {
   it('names section and page', () => {
     expect(placeOf({ section: '', page: null })).toBe('');
+    expect(fileOf({ corpus: 'own', docId: 'scan_1.pdf', title: 'Clocks' })).toBe('scan_1.pdf');
+    expect(fileOf({ corpus: 'own', docId: 'clocks.pdf', title: 'clocks' })).toBe('');
+    expect(fileOf({ corpus: 'demo', docId: 'clocks.pdf', title: 'Clocks' })).toBe('');
     expect(placeOf({ section: 'Life', page: 3 })).toBe('Life, page 3');
   });
 
@@ -115,6 +118,6 @@ describe('where and how', () => {
       { kind: 'link', from: 'a', fromTitle: 'Orrin \u202EVale', direction: 'out' },
       { kind: 'link', from: 'b', fromTitle: 'Karr', direction: 'in' },
     ];
-    expect(pathLabels(hit('x', 0, [], { paths }))).toEqual(['words', 'meaning', 'link from Orrin [U+202E]Vale', 'links to Karr']);
+    expect(pathLabels(hit('x', 0, [], { paths }))).toEqual(['words', 'meaning', 'link from Orrin [U+202E]Vale', '1 more link']);
   });
 });

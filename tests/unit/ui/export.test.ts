@@ -68,6 +68,14 @@ describe('an answer as Markdown', () => {
     expect(html).not.toMatch(/<(?:img|a|script|h1|svg)\b/);
   });
 
+  it('keeps every character as it stands', () => {
+    for (const text of ['&lt;b&gt; &amp;amp;', '1. *not* _markup_', '#tag ~~gone~~ a|b', '\\* \\_ `x`']) {
+      const html = marked.parse(escapeMarkdown(text), { async: false });
+      const shown = html.replace(/<\/?p>|\n/g, '').replace(/&lt;/g, '<').replace(/&gt;/g, '>').replace(/&quot;/g, '"').replace(/&#39;/g, "'").replace(/&amp;/g, '&');
+      expect(shown).toBe(text);
+    }
+  });
+
   it('escapes any text', () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom('a', ' ', '*', '_', '`', '[', ']', '(', ')', '<', '>', '#', '!', '\\', '|', '~', '&', '-', '+', '=', '1', '.', ':', '/', '@', 'w', 'h', 't', 'p', 's') }), (text) => {
