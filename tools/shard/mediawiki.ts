@@ -14,8 +14,12 @@ interface Page {
   text: string;
 }
 
+/** Namespaces whose links are no text, by their number, and the names that the parser knows them by in every language. */
+const silentNamespaces: ReadonlyMap<string, string> = new Map([['6', 'File'], ['14', 'Category']]);
+
 export function openMediaWiki(path: string, totalBytes: number): Input {
   let bytesRead = 0;
+  const names = new Map<string, string>();
   let language: string | null = null;
   return {
     hasHyperlinks: true,
@@ -25,20 +29,38 @@ export function openMediaWiki(path: string, totalBytes: number): Input {
     language: () => language,
     async *items(skip, signal) {
       let number = 0;
-      for await (const page of pagesOf(path, textOf(openBytes(path, (n) => (bytesRead = n))), (code) => (language = code))) {
+      for await (const page of pagesOf(path, textOf(openBytes(path, (n) => (bytesRead = n))), (code) => (language = code), (key, name) => names.set(key, (names.get(key) ?? '') + name))) {
         signal.throwIfAborted();
-        if (++number > skip) yield itemOf(page);
+        if (++number > skip) yield itemOf({ ...page, text: withKnownNamespaces(page.text, names) });
       }
       if (number === 0) throw new InputError(`${path}: there is no page in it; is it a MediaWiki export?`);
     },
   };
 }
 
-async function* pagesOf(path: string, text: AsyncIterable<string>, onLanguage: (code: string) => void): AsyncGenerator<Page> {
+/** `[[Fails:x.jpg|…]]` as `[[File:x.jpg|…]]`: a wiki names its namespaces in its own language, and says how in its head. */
+export function withKnownNamespaces(text: string, names: ReadonlyMap<string, string>): string {
+  let out = text;
+  for (const [key, known] of silentNamespaces) {
+    const name = names.get(key)?.trim() ?? '';
+    if (name === '' || name === known) continue;
+    const pattern = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/[ _]/g, '[ _]');
+    out = out.replace(new RegExp(`\\[\\[\\s*${pattern}\\s*:`, 'giu'), `[[${known}:`);
+  }
+  return out;
+}
+
+async function* pagesOf(
+  path: string,
+  text: AsyncIterable<string>,
+  onLanguage: (code: string) => void,
+  onNamespace: (key: string, name: string) => void,
+): AsyncGenerator<Page> {
   const parser = new SaxesParser();
   const open: string[] = [];
   let ready: Page[] = [];
   let page: Page | null = null;
+  let namespace = '';
   let failure: InputError | null = null;
   parser.on('error', (error) => {
     failure ??= new InputError(`${path}: it is not well-formed XML (${error.message})`);
@@ -47,14 +69,16 @@ async function* pagesOf(path: string, text: AsyncIterable<string>, onLanguage: (
     open.push(name);
     const code = open.length === 1 ? attributes['xml:lang'] : undefined;
     if (code !== undefined && /^[A-Za-z0-9-]{2,35}$/.test(code)) onLanguage(code);
+    if (name === 'namespace') namespace = attributes['key'] ?? '';
     if (name === 'page') page = { title: '', namespace: '0', redirect: null, text: '' };
     else if (name === 'redirect' && page !== null) page.redirect = attributes['title'] ?? '';
     // Of a page with several revisions the last one given counts.
     else if (name === 'text' && page !== null) page.text = '';
   });
   parser.on('text', (content) => {
-    if (page === null) return;
     const tag = open.at(-1);
+    if (tag === 'namespace') onNamespace(namespace, content);
+    if (page === null) return;
     const parent = open.at(-2);
     if (tag === 'title' && parent === 'page') page.title += content;
     else if (tag === 'ns' && parent === 'page') page.namespace = content.trim();
