@@ -32,7 +32,8 @@ const embeddingBatch = 4;
 
 export function createSearcher(options: SearcherOptions): Searcher {
   const corpus = createHost<CorpusWorkerApi>({ name: 'corpus', spawn: spawnCorpusWorker });
-  const llmHost = createHost<LlmWorkerApi>({ name: 'llm', spawn: spawnLlmWorker });
+  // A CPU engine hears a stop only between prompt batches; ended earlier, the worker would take the loaded model with it.
+  const llmHost = createHost<LlmWorkerApi>({ name: 'llm', spawn: spawnLlmWorker, graceSeconds: 10 });
   const embedHost = createHost<EmbedWorkerApi>({ name: 'embed', spawn: spawnEmbedWorker });
   const lifetime = new AbortController();
 
