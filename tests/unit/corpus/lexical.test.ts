@@ -202,6 +202,21 @@ describe('a damaged segment', () => {
     expect(refused).toBeGreaterThan(bytes.length / 2);
   });
 
+  test('a posting that points outside is refused by every way of reading it', () => {
+    const two = segmentOf([{ title: '', section: '', text: 'beta' }, { title: '', section: '', text: 'alpha' }]);
+    const at = two.lastIndexOf(3); // alpha, the first term: distance 1, plain
+    two[at] = 5;
+    const segment = openLexicalSegment(two, 'x');
+    expect(() => segment.eachPosting(0, () => undefined)).toThrow(/outside/);
+    expect(() => searchLexical([segment], ['alpha'], 1)).toThrow(AppError);
+  });
+
+  test('counts that would wrap around 32 bits are refused', () => {
+    const empty = segmentOf([]);
+    new DataView(empty.buffer).setUint32(8, 0x40000000, true);
+    expect(() => openLexicalSegment(empty, 'x')).toThrow(AppError);
+  });
+
   test('huge announced counts allocate nothing', () => {
     for (const at of [8, 12, 28, 32]) {
       const damaged = bytes.slice();

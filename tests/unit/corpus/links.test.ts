@@ -79,6 +79,23 @@ describe('the titles table', () => {
     expect(table.titlesIn(question)).toEqual(expected);
   });
 
+  test('ids with the same hash are told apart', () => {
+    const both = openTitles([{ bytes: encodeTitles(rowsOf([{ docId: 'djwpo', title: 'A' }, { docId: 'd10ho0', title: 'B' }]), 0), name: 't' }]);
+    expect(['djwpo', 'd10ho0'].map((id) => both.findDocument(id))).toEqual([0, 1]);
+    const one = openTitles([{ bytes: encodeTitles(rowsOf([{ docId: 'djwpo', title: 'A' }]), 0), name: 't' }]);
+    expect(one.findDocument('d10ho0')).toBe(-1);
+  });
+
+  test('a lookup table that names a document outside is refused', () => {
+    const bytes = encodeTitles(rowsOf([{ docId: 'a', title: 'Ada Stone' }]), 0);
+    const text = bytes.length - 'aAda Stone'.length;
+    for (const at of [text - 4, text - 12]) {
+      const damaged = bytes.slice();
+      damaged[at] = 1;
+      expect(() => openTitles([{ bytes: damaged, name: 't' }])).toThrow(/outside/);
+    }
+  });
+
   test('a title that more than five documents share names none', () => {
     const shared = (count: number): number =>
       openTitles([{ bytes: encodeTitles(rowsOf(Array.from({ length: count }, (_, i) => ({ docId: `${i}`, title: `John Smith (${i})` }))), 0), name: 't' }]).titlesIn('Who was John Smith?').length;

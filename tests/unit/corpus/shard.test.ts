@@ -153,6 +153,7 @@ describe('the passages part', () => {
         for (const b of readPassageDirectory(damaged, damaged.length, 'p')) decodePassageBlock(damaged.subarray(b.offset, b.offset + b.length), b, 'p');
       });
       expect([null, 'shard/part-invalid']).toContain(code);
+      if (at < 24) expect(() => readPassageDirectory(damaged, damaged.length, 'p')).toThrow(AppError);
       if (at < 32) expect(code).toBe(at >= 24 && at < 28 ? null : 'shard/part-invalid'); // 24-27: the number of the first passage
     }
   });
