@@ -1,6 +1,6 @@
 /**
- * Real corpora, built in the run by the shard builder and brought into the page by its own buttons: the passages of 2WikiMultihopQA and Wikipedia dumps from
- * `../shared/data`, and a PDF of the person's own. Built shards are kept between runs by the hash of what they are built from.
+ * A real corpus with real questions, built in the run by the shard builder and brought into the page by its own buttons: 2WikiMultihopQA from `../shared/data`;
+ * and a PDF of the person's own. The built shard is kept between runs by the hash of what it is built from.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -71,25 +71,6 @@ test('12,003 passages of 2WikiMultihopQA: built, imported, searched by words, li
   expect(await corpus(page, 'two-wiki')).toBeUndefined();
   expect(await search(page, 'Who directed the film Preston Tylk?', { corpora: ['two-wiki'] })).toEqual([]);
 });
-
-for (const [id, file, query, title] of [
-  ['enwiki-head', 'enwiki-latest-pages-articles1-shortened.xml.bz2', 'anarchism political philosophy', 'Anarchism'],
-  ['tables', 'enwiki-table-markup.xml.bz2', '', ''],
-] as const) {
-  test(`a real Wikipedia dump (${file}): built, imported, searched @journey`, async ({ serve, visit }) => {
-    const input = join(data, 'dumps', file);
-    test.skip(!existsSync(input), 'no folder ../shared/data');
-    test.setTimeout(600_000);
-    const folder = await shardOf(id, input);
-    const page = await visit(await serve({ shards: { [id]: folder } }));
-    await importInLibrary(page, `shards/${id}/`, id);
-    expect((await corpus(page, id))?.passages).toBeGreaterThan(0);
-    if (query === '') return;
-    const hits = await search(page, query, { corpora: [id] });
-    expect(hits[0]?.passage.title).toBe(title);
-    for (const hit of hits) expect(hit.passage.text).not.toMatch(/\[\[|\{\{|<ref/);
-  });
-}
 
 test('a question answered from a dropped PDF, cited with its page @journey', async ({ serve, visit }) => {
   const page = await visit(
