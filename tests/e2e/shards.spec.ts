@@ -62,7 +62,7 @@ test('a shard of 12,003 Wikipedia articles is imported by its address, searched,
     expect(await useModel(page, 'wordllama')).toBeNull();
     // The demo shard has vectors of another embedder: it says of which, and is searched by words.
     expect(await corpus(page, 'demo')).toMatchObject({ state: 'complete', error: 'embed/wrong-model' });
-    await expect(shardRow(page, 'Foray demo').getByRole('alert')).toContainText(/made with the embedder minilm \(384 dimensions\), but wordllama \(256 dimensions\) is loaded/);
+    await expect(shardRow(page, 'Foray demo').getByRole('alert')).toContainText(/made with the embedder minilm \(384 dimensions\), but wordllama \(256\) is loaded/);
     expect((await search(page, 'bridge over a river', { dense: true, corpora: ['demo'] })).every(({ paths }) => paths.every(({ kind }) => kind !== 'dense'))).toBe(true);
     const both = await allGold(true);
     console.log(`with vectors ${Math.round(both * 100)} %`);
