@@ -16,6 +16,7 @@ describe('parseLaunch', () => {
     ['?q', ''],
     ['?q=', ''],
     ['?Q=big', ''],
+    ['?host=https://evil.example&question=x&url=//evil.example&shard=x&model=y', ''],
     ['?q=%', '%'],
     ['?q=%E0%A4%A', '%A'],
     ['?q=a+b', 'a b'],
