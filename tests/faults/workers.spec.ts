@@ -28,6 +28,14 @@ async function lastRun(page: Page) {
   return stored();
 }
 
+/** Waits until the second step has searched, and its reading is under way. */
+async function midStep(page: Page): Promise<void> {
+  await expect(page.locator('[data-testid=plan-node][data-node="2"]')).toHaveAttribute('data-status', 'running');
+  await expect(page.getByTestId('cost')).toContainText('2 searches');
+  await page.waitForTimeout(300);
+}
+
+/** Links join a search a moment after its word index. */
 const words = { links: false };
 
 test('W1: a worker killed while idle is replaced, and nobody sees it @fault', async ({ serve, visit }) => {
@@ -44,11 +52,10 @@ test('W1: a worker killed while idle is replaced, and nobody sees it @fault', as
 });
 
 test('W2: a worker killed in mid-answer costs its step only @fault', async ({ serve, visit }) => {
-  const page = await withTale(() => serve({ script: taleScript({ born: { delayMs: 2000 } }) }), visit);
+  const page = await withTale(() => serve({ script: taleScript({ born: { delayMs: 2500 } }) }), visit);
   await askInPage(page, bornQuestion);
   await expect(page.locator('[data-testid=plan-node][data-node="1"]')).toHaveAttribute('data-status', 'answered');
-  await expect(page.locator('[data-testid=plan-node][data-node="2"]')).toHaveAttribute('data-status', 'running');
-  await page.waitForTimeout(400);
+  await midStep(page);
   await killWorker(page, 'llm');
   await expect(page.getByTestId('notice').filter({ hasText: 'The step is run again' })).toBeVisible();
   await expect(page.getByTestId('answer')).toHaveAttribute('data-state', 'final');
@@ -128,18 +135,18 @@ test('W3: an import whose worker is killed is paused, and its resumption ends as
 });
 
 test('W4: an uncaught error in a worker replaces it; the search and the answer under way come once @fault', async ({ serve, visit }) => {
-  const page = await withTale(() => serve({ script: taleScript({ born: { delayMs: 1200 } }) }), visit);
+  const page = await withTale(() => serve({ script: taleScript({ born: { delayMs: 2000 } }) }), visit);
   const first = workerOf(page, 'corpus');
   await throwInWorker(page, 'corpus');
   await expect.poll(() => page.workers().includes(first!)).toBe(false);
   expect((await search(page, 'bridge over a river', words)).length).toBeGreaterThan(2);
 
   await askInPage(page, bornQuestion);
-  await expect(page.locator('[data-testid=plan-node][data-node="2"]')).toHaveAttribute('data-status', 'running');
-  await page.waitForTimeout(300);
+  await midStep(page);
   await throwInWorker(page, 'llm');
   await expect(page.getByTestId('answer')).toContainText('4 May 1871');
-  await page.waitForTimeout(1500);
+  // Longer than the reading that was broken off would have taken.
+  await page.waitForTimeout(2200);
   const events = await lastRun(page);
   expect(eventsOf(events, 'notice').map(({ code }) => code)).toEqual(['resumed']);
   expect(eventsOf(events, 'answerFinished')).toHaveLength(1);

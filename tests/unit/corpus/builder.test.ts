@@ -323,6 +323,16 @@ describe('a MediaWiki dump', () => {
   const page = (title: string, text: string, extra = '<ns>0</ns>'): string => `<page><title>${title}</title>${extra}<revision><text xml:space="preserve">${text}</text></revision></page>`;
   const dump = (...pages: string[]): string => `<mediawiki xml:lang="de">${pages.join('\n')}</mediawiki>`;
 
+  test('pictures and categories are told by the names that the dump gives its namespaces', async () => {
+    const input = path('wiki.xml');
+    const head = '<siteinfo><namespaces><namespace key="6">Fails</namespace><namespace key="14">Kategoreja</namespace></namespaces></siteinfo>';
+    await writeFile(input, dump(head, page('Ludza', '[[Fails:Ludza.jpg|thumb|160px|[[Ezers]]]] Ludza lies by a lake. [[Kategoreja:Towns]]'), page('Ezers', 'Ezers is a lake.')));
+    const out = path('out');
+    await build(input, out);
+    const texts = (await openShard(out)).rows.map((row) => row.text);
+    expect(texts).toEqual(['Ludza lies by a lake.', 'Ezers is a lake.']);
+  });
+
   test('gives articles with sections and hyperlinks, redirects as names, and skips the rest', async () => {
     const input = path('wiki.xml');
     await writeFile(

@@ -21,6 +21,7 @@ describe('analysis', () => {
     ['Łódź, Saint-Lô, Æsir, straße, İstanbul', ['lodz', 'saint', 'lo', 'aesir', 'strass', 'istanbul']],
     ['Ｗｉｄｅ ﬁne', ['wide', 'fine']],
     ['日本語の文章', analyse('日本語の文章')],
+    ['ca\u200Bf\u00ADé b\u2060ar \u202Edirection\u202C, word\u200B next', ['cafe', 'bar', 'direction', 'word', 'next']],
     ['__proto__ constructor a_b', ['proto', 'constructor', 'a', 'b']],
     ['😀 \0 \ud800 ‮ …', []],
   ])('%j', (text, terms) => {

@@ -11,7 +11,7 @@ import { catalogue, modelRow } from '../../../src/engine/models.ts';
 import { ggufModel } from '../../../tools/models.ts';
 import { fileOnDisk, localModel, openStamps } from '../../../tools/models/disk.ts';
 import { SourceError, downloadFile } from '../../../tools/models/hub.ts';
-import { hasPackageSource } from '../../../tools/models/packages.ts';
+import { packageClient } from '../../../tools/models/packages.ts';
 
 const content = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7) % 256));
 const sha256 = createHash('sha256').update(content).digest('hex');
@@ -175,7 +175,7 @@ describe('local models', () => {
 
 describe('sources', () => {
   it('exist for both default models besides the hub', () => {
-    expect(['minilm', 'smollm2-135m'].every(hasPackageSource)).toBe(true);
+    expect(['minilm', 'smollm2-135m', 'toString'].map(packageClient)).toEqual(['mvn', 'pip', null]);
   });
 
   it('give every row with files either a checksum or a completion mark, and distinct places', () => {
