@@ -4,6 +4,7 @@
  */
 import type { WireError } from '../errors.ts';
 import type { Hit, Passage, Span } from '../corpus/retriever.ts';
+import type { Message } from '../engine/llm.ts';
 
 export type AnswerType = 'person' | 'place' | 'date' | 'number' | 'yes-no' | 'organisation' | 'work' | 'other';
 export type NodeStatus = 'open' | 'running' | 'answered' | 'degraded' | 'failed' | 'skipped';
@@ -66,7 +67,33 @@ export interface Cost {
 }
 
 export type StopReason = 'answered' | 'not-found' | 'budget' | 'repetition' | 'no-new-passages' | 'user' | 'error';
-export type CallPurpose = 'route' | 'plan' | 'plan-repair' | 'read' | 'query' | 'verify' | 'answer';
+export type CallPurpose =
+  | 'route' | 'plan' | 'plan-repair' | 'read' | 'query' | 'verify' | 'answer'
+  | 'think' | 'select' | 'record' | 'sufficient' | 'refine' | 'goal' | 'reflect' | 'gate' | 'expand' | 'value' | 'act' | 'score';
+
+/** METHODS §4.7: how much a passage that was kept matters; the least important one leaves first when the set is full. */
+export type Importance = 'very_high' | 'high' | 'fair' | 'low';
+
+/** log p(answer | question, trajectory), METHODS Appendix B. `verify`: no token probabilities, only the model's own yes or no. */
+export interface AnswerLogp {
+  readonly sum: number;
+  readonly mean: number;
+  readonly tokens: number;
+  readonly method: 'exact' | 'topn' | 'verify';
+}
+
+/** What a run holds outside the model (METHODS §4.7, §8.8). */
+export interface StateSummary {
+  /** Passages found so far. */
+  readonly pool: number;
+  /** Most important first. */
+  readonly curated: readonly { readonly id: string; readonly title: string; readonly importance: Importance; readonly node: number }[];
+  /** Names, years and dates that stand in at least two passages, with these passages. */
+  readonly bridges: readonly { readonly entity: string; readonly passages: readonly string[] }[];
+  /** Names of one kept passage alone: where a next step may lead. */
+  readonly singletons: readonly string[];
+  readonly budget: { readonly callsLeft: number; readonly searchesLeft: number; readonly msLeft: number };
+}
 
 export type AgentEventBody =
   | { readonly kind: 'runStarted'; readonly question: string; readonly method: string; readonly model: string | null; readonly corpora: readonly string[] }
@@ -79,6 +106,36 @@ export type AgentEventBody =
   | { readonly kind: 'evidenceRejected'; readonly node: number; readonly quote: string; readonly reason: 'answer-not-in-quote' | 'unknown-passage' | 'wrong-type' | 'off-subject' }
   | { readonly kind: 'nodeFinished'; readonly node: number; readonly status: NodeStatus; readonly answer: string; readonly stop: StopReason }
   | { readonly kind: 'llmCalled'; readonly purpose: CallPurpose; readonly node: number | null; readonly promptTokens: number; readonly cachedTokens: number | null; readonly outputTokens: number; readonly ms: number }
+  | ({ readonly kind: 'stateChanged' } & StateSummary)
+  /** A sentence of the model's own reasoning; text to show, never evidence. */
+  | { readonly kind: 'thought'; readonly node: number | null; readonly text: string }
+  /** RE-Searcher (METHODS §4.2): what a satisfying result would state. */
+  | { readonly kind: 'goalSet'; readonly node: number; readonly goal: string }
+  | { readonly kind: 'reflected'; readonly node: number; readonly satisfied: boolean; readonly why: string }
+  /** List-wise selection: passage ids, best first. */
+  | { readonly kind: 'selected'; readonly node: number; readonly kept: readonly string[]; readonly dropped: readonly string[] }
+  /** SIRA (METHODS §4.6): terms with the number of passages that hold them. */
+  | { readonly kind: 'expanded'; readonly node: number; readonly query: string; readonly terms: readonly { readonly term: string; readonly documents: number; readonly kept: boolean }[]; readonly weight: number }
+  /** SmartSearch (METHODS §4.1). `useful` is null where nothing judged it. */
+  | { readonly kind: 'queryScored'; readonly node: number; readonly query: string; readonly novel: boolean; readonly useful: boolean | null; readonly note: string; readonly refined: string | null }
+  /** AdaSearch (METHODS §4.5): whether to search at all. `confidence`: mean token probability of the closed-book answers. */
+  | { readonly kind: 'gated'; readonly search: boolean; readonly reason: string; readonly confidence: number | null }
+  | { readonly kind: 'verified'; readonly claim: string; readonly ok: boolean; readonly missing: string | null }
+  | { readonly kind: 'linkFollowed'; readonly node: number; readonly from: string; readonly to: readonly string[] }
+  /** Trajectories count from 1. What happens until `trajectoryFinished` belongs to it. */
+  | { readonly kind: 'trajectoryStarted'; readonly trajectory: number; /** most that may follow */ readonly of: number; readonly seed: number }
+  | { readonly kind: 'trajectoryFinished'; readonly trajectory: number; readonly answer: string; readonly logp: AnswerLogp | null }
+  /** METHODS §8.1: the answers over all trajectories. `ess` is null where the shares are votes. */
+  | { readonly kind: 'trajectoriesWeighted'; readonly scores: readonly { readonly answer: string; readonly score: number; readonly share: number }[]; readonly ess: number | null }
+  /** Best-first search (METHODS §4.15). */
+  | { readonly kind: 'treeExpanded'; readonly state: number; readonly parent: number | null; readonly depth: number; readonly value: number; readonly query: string }
+  /** Table mode (METHODS §4.9): `rows` are the keys, in order. */
+  | { readonly kind: 'tableStarted'; readonly columns: readonly string[]; readonly rows: readonly string[] }
+  | { readonly kind: 'cellFilled'; readonly row: number; readonly column: number; readonly value: string; readonly evidence: Evidence | null }
+  /** HierSearch (METHODS §4.4): own documents and shards say different things. */
+  | { readonly kind: 'conflictFound'; readonly node: number; readonly answers: readonly { readonly answer: string; readonly source: 'own' | 'shard' }[] }
+  /** A whole prompt and what was said; only where `keepPrompts` is set. */
+  | { readonly kind: 'prompted'; readonly purpose: CallPurpose; readonly node: number | null; readonly messages: readonly Message[]; readonly output: string }
   | { readonly kind: 'answerStarted' }
   /** Text to append to what is shown of the final answer. */
   | { readonly kind: 'answerDelta'; readonly text: string }

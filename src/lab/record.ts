@@ -153,6 +153,24 @@ export function itemOf(question: Question, context: ItemContext, events: readonl
         error ??= event.error;
         cost = event.cost;
         break;
+      case 'stateChanged':
+      case 'thought':
+      case 'goalSet':
+      case 'reflected':
+      case 'selected':
+      case 'expanded':
+      case 'queryScored':
+      case 'gated':
+      case 'verified':
+      case 'linkFollowed':
+      case 'trajectoryStarted':
+      case 'trajectoryFinished':
+      case 'trajectoriesWeighted':
+      case 'treeExpanded':
+      case 'tableStarted':
+      case 'cellFilled':
+      case 'conflictFound':
+      case 'prompted':
       case 'notice':
       case 'evidenceRejected':
       case 'answerStarted':

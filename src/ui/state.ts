@@ -133,6 +133,25 @@ function apply(run: RunView, event: AgentEvent): RunView {
       return { ...run, phase: 'answering', streamed: run.streamed + event.text };
     case 'answerFinished':
       return { ...run, answer: event.answer };
+    case 'stateChanged':
+    case 'thought':
+    case 'goalSet':
+    case 'reflected':
+    case 'selected':
+    case 'expanded':
+    case 'queryScored':
+    case 'gated':
+    case 'verified':
+    case 'linkFollowed':
+    case 'trajectoryStarted':
+    case 'trajectoryFinished':
+    case 'trajectoriesWeighted':
+    case 'treeExpanded':
+    case 'tableStarted':
+    case 'cellFilled':
+    case 'conflictFound':
+    case 'prompted':
+      return run;
     case 'runFinished':
       return { ...endRun(run, event.stop === 'user' ? 'stopped' : 'finished'), stop: event.stop, cost: event.cost };
     case 'runFailed':
