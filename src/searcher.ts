@@ -160,6 +160,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
       }
     },
     passage: (id) => corpus.call('passage', { id }),
+    neighbours: (id) => corpus.call('neighbours', { id }),
   };
 
   const library: Library = {

@@ -21,6 +21,7 @@ serve<CorpusWorkerApi>({
   library: () => library.snapshot(),
   search: ({ request, vector }, call) => library.search(request, vector, call.signal),
   passage: ({ id }) => library.passage(id),
+  neighbours: ({ id }) => library.neighbours(id),
   importShard: async ({ url }, call) => ({ id: await library.importShard(url, call.signal, (progress) => call.progress(progress)) }),
   deleteCorpus: ({ id }) => library.deleteCorpus(id),
   addDocuments: ({ files }, call) => library.addDocuments(files, call.signal, (progress) => call.progress(progress)),

@@ -15,8 +15,8 @@ import { encodeTitles, openLinks, openTitles } from './links.ts';
 import type { LinkGraph } from './links.ts';
 import { chunkDocument, embeddedText, parsePassageId, toPassage } from './passages.ts';
 import type { PassageRow } from './passages.ts';
-import type { Passage, SearchRequest, SearchResult } from './retriever.ts';
-import { search } from './search.ts';
+import type { Neighbours, Passage, PassageRef, SearchRequest, SearchResult } from './retriever.ts';
+import { linkedPassages, search } from './search.ts';
 import type { SearchSource } from './search.ts';
 import { decodePassageBlock, encodePassages, parseManifest, sha256Hex } from './shard.ts';
 import type { ShardManifest } from './shard.ts';
@@ -38,6 +38,7 @@ export interface Library {
   snapshot(): Promise<LibrarySnapshot>;
   search(request: SearchRequest, vector: { readonly embedder: string; readonly values: Float32Array } | null, signal: AbortSignal): Promise<SearchResult>;
   passage(id: string): Promise<Passage | null>;
+  neighbours(id: string): Promise<Neighbours | null>;
   importShard(url: string, signal: AbortSignal, onProgress: OnProgress): Promise<string>;
   deleteCorpus(id: string): Promise<void>;
   addDocuments(files: readonly File[], signal: AbortSignal, onProgress: OnProgress): Promise<readonly AddedDocument[]>;
@@ -325,6 +326,25 @@ export function createLibrary(tools: ImportTools): Library {
     });
   }
 
+  /** null if the passage is gone. */
+  async function findPassage(id: string): Promise<{ opened: Opened; ordinal: number; row: PassageRow } | null> {
+    await current();
+    const parsed = parsePassageId(id);
+    if (parsed === null) return null;
+    const { corpus, rest } = parsed;
+    const candidates =
+      corpus === ownCorpus
+        ? [documents.get(rest), documents.get(rest.replace(/#\d+$/, ''))]
+        : [...shards.values()].filter((shard) => shard.row.id === corpus);
+    for (const { opened } of candidates.filter((candidate) => candidate !== undefined)) {
+      const ordinal = opened?.source.titles.ordinalOf(rest) ?? -1;
+      if (opened === null || ordinal < 0) continue;
+      const [row] = await fetchRows([{ opened, ordinal }]);
+      if (row !== null && row !== undefined) return { opened, ordinal, row };
+    }
+    return null;
+  }
+
   async function snapshot(): Promise<LibrarySnapshot> {
     try {
       await ready();
@@ -451,21 +471,27 @@ export function createLibrary(tools: ImportTools): Library {
       return search(request, sources(), { vector, fetchPassages, now, signal });
     },
     async passage(id) {
-      await current();
-      const parsed = parsePassageId(id);
-      if (parsed === null) return null;
-      const { corpus, rest } = parsed;
-      const candidates =
-        corpus === ownCorpus
-          ? [documents.get(rest), documents.get(rest.replace(/#\d+$/, ''))]
-          : [...shards.values()].filter((shard) => shard.row.id === corpus);
-      for (const { opened } of candidates.filter((candidate) => candidate !== undefined)) {
-        const ordinal = opened?.source.titles.ordinalOf(rest) ?? -1;
-        if (opened === null || ordinal < 0) continue;
-        const [row] = await fetchRows([{ opened, ordinal }]);
-        if (row !== null && row !== undefined) return toPassage(row, corpus);
-      }
-      return null;
+      const found = await findPassage(id);
+      return found === null ? null : toPassage(found.row, found.opened.id);
+    },
+    async neighbours(id) {
+      const found = await findPassage(id);
+      if (found === null) return null;
+      const { opened, ordinal } = found;
+      const { source } = opened;
+      const links = linkedPassages(source, ordinal);
+      const first = source.titles.first(source.titles.documentOf(ordinal));
+      const last = first + source.titles.count(source.titles.documentOf(ordinal)) - 1;
+      const wanted = [...links.out, ...links.in, ordinal > first ? ordinal - 1 : -1, ordinal < last ? ordinal + 1 : -1];
+      const rows = await fetchRows(wanted.filter((other) => other >= 0).map((other) => ({ opened, ordinal: other })));
+      let at = 0;
+      const refs = wanted.map((other): PassageRef | null => {
+        const row = other < 0 ? null : (rows[at++] ?? null);
+        return row === null ? null : { id: source.titles.idOf(opened.id, other), title: row.title, section: row.section };
+      });
+      const present = (part: readonly (PassageRef | null)[]): PassageRef[] => part.filter((ref) => ref !== null);
+      const { length } = links.out;
+      return { out: present(refs.slice(0, length)), in: present(refs.slice(length, -2)), previous: refs.at(-2) ?? null, next: refs.at(-1) ?? null };
     },
 
     async importShard(url, signal, onProgress) {

@@ -47,6 +47,24 @@ export interface Hit {
   readonly bestSentence: number;
 }
 
+/** A passage by name, for a list to follow. */
+export interface PassageRef {
+  readonly id: string;
+  readonly title: string;
+  readonly section: string;
+}
+
+/** What lies around a passage. */
+export interface Neighbours {
+  /** Passages of the documents that it links to, in the order of the documents; at most 50. */
+  readonly out: readonly PassageRef[];
+  /** Passages that link to its document; at most 50. */
+  readonly in: readonly PassageRef[];
+  /** The passages before and after it in its document. */
+  readonly previous: PassageRef | null;
+  readonly next: PassageRef | null;
+}
+
 export interface SearchRequest {
   readonly text: string;
   readonly k: number;
@@ -54,6 +72,8 @@ export interface SearchRequest {
   readonly links?: boolean;
   /** Search by meaning as well, where an embedder is loaded. Default true. */
   readonly dense?: boolean;
+  /** Re-order the best candidates by the re-ranker, where one is loaded. Default false. */
+  readonly rerank?: boolean;
   /** Search only these corpora; default all that are complete. */
   readonly corpora?: readonly string[];
 }
@@ -71,4 +91,6 @@ export interface Retriever {
   search(request: SearchRequest, signal: AbortSignal): Promise<SearchResult>;
   /** null if the passage is gone (its shard or document was deleted). */
   passage(id: string): Promise<Passage | null>;
+  /** null if the passage is gone. */
+  neighbours(id: string): Promise<Neighbours | null>;
 }

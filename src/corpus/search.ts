@@ -291,6 +291,18 @@ function spread(
   }
 }
 
+/** Most neighbours that are listed each way. */
+const maxNeighbours = 50;
+
+/** Local ordinals: the first passages of the documents that a passage links to, and the passages that link to its document. */
+export function linkedPassages({ titles, links }: SearchSource, ordinal: number): { readonly out: readonly number[]; readonly in: readonly number[] } {
+  if (links === null) return { out: [], in: [] };
+  const own = titles.documentOf(ordinal);
+  const out = [...links.out(ordinal)].filter((document) => document !== own && titles.count(document) > 0).map((document) => titles.first(document));
+  const back = [...links.in(own)].filter((passage) => titles.documentOf(passage) !== own);
+  return { out: out.slice(0, maxNeighbours), in: back.slice(0, maxNeighbours) };
+}
+
 /** Searches the sources and fetches the texts of the hits. Rejects with `AbortError`; an empty query gives no hits. */
 export async function search(
   request: SearchRequest,

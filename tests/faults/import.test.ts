@@ -75,6 +75,20 @@ describe('import', () => {
     expect(seen.at(-1)).toMatchObject({ phase: 'done', done: total });
   });
 
+  it('a passage tells which passages it links to, which link to it, and its neighbours in the document', async () => {
+    serve(shard);
+    const library = openTab().library();
+    await library.importShard(url(), never, () => {});
+    await library.settled();
+    const around = await library.neighbours('toy/place-1#1');
+    expect(around?.out.map((ref) => ref.title)).toEqual(['Corvane']);
+    expect(around?.in.map((ref) => ref.title)).toContain('Aldmoor');
+    expect(around?.in.map((ref) => ref.title)).not.toContain('Brackwater');
+    expect(around).toMatchObject({ previous: null, next: { id: 'toy/place-1#2', title: 'Brackwater', section: 'History' } });
+    for (const { id, title } of [...(around?.out ?? []), ...(around?.in ?? [])]) expect((await library.passage(id))?.title).toBe(title);
+    expect(await library.neighbours('toy/place-99#1')).toBeNull();
+  });
+
   it.each(['toy', 'toy/', 'toy/manifest.json', 'toy/?x=1#y'])('finds the folder of …/%s', async (path) => {
     serve(shard);
     expect(await importShard(`${server.origin}/shards/${path}`, openTab(), never, () => {})).toBe('toy');

@@ -58,6 +58,18 @@ describe('own documents', () => {
     expect(await library.passage('nonsense')).toBeNull();
   });
 
+  it('tell the passages before and after one, and null for what is gone', async () => {
+    const library = open();
+    await library.addDocuments([file('a.txt', long('slate', 120)), file('b.txt', 'Peat.')], never, () => {});
+    const ref = (n: number) => ({ id: `own/a.txt#${n}`, title: 'a', section: '' });
+    expect(await library.neighbours('own/a.txt#1')).toMatchObject({ previous: null, next: ref(2) });
+    expect(await library.neighbours('own/a.txt#2')).toMatchObject({ out: [], in: [], previous: ref(1), next: ref(3) });
+    const last = (await library.snapshot()).documents[0]?.passages ?? 0;
+    expect(await library.neighbours(`own/a.txt#${last}`)).toMatchObject({ previous: ref(last - 1), next: null });
+    expect(await library.neighbours('own/b.txt')).toMatchObject({ previous: null, next: null });
+    expect(await library.neighbours('own/b.txt#2')).toBeNull();
+  });
+
   it('one bad file does not stop the others', async () => {
     const library = open();
     const added = await library.addDocuments([file('a.txt', 'Slate.'), file('b.exe', 'x'), file('c.txt', ''), file('d.pdf', 'hello'), file('e.txt', 'Peat.')], never, () => {});
