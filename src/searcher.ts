@@ -161,6 +161,8 @@ export function createSearcher(options: SearcherOptions): Searcher {
     },
     passage: (id) => corpus.call('passage', { id }),
     neighbours: (id) => corpus.call('neighbours', { id }),
+    frequencies: (terms) => corpus.call('frequencies', { terms }),
+    complete: (prefix, limit) => corpus.call('complete', { prefix, limit }),
   };
 
   const library: Library = {

@@ -22,6 +22,8 @@ serve<CorpusWorkerApi>({
   search: ({ request, vector }, call) => library.search(request, vector, call.signal),
   passage: ({ id }) => library.passage(id),
   neighbours: ({ id }) => library.neighbours(id),
+  frequencies: ({ terms }) => library.frequencies(terms),
+  complete: ({ prefix, limit }) => library.complete(prefix, limit),
   importShard: async ({ url }, call) => ({ id: await library.importShard(url, call.signal, (progress) => call.progress(progress)) }),
   deleteCorpus: ({ id }) => library.deleteCorpus(id),
   addDocuments: ({ files }, call) => library.addDocuments(files, call.signal, (progress) => call.progress(progress)),

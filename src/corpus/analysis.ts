@@ -149,11 +149,16 @@ const folds: ReadonlyMap<string, string> = new Map([
   ['ß', 'ss'], ['æ', 'ae'], ['œ', 'oe'], ['ø', 'o'], ['đ', 'd'], ['ð', 'd'], ['þ', 'th'], ['ł', 'l'], ['ı', 'i'], ['ħ', 'h'], ['ŧ', 't'],
 ]);
 
+/** Text by which letters are compared: compatibility forms, case and diacritics do not count, and a few letters are spelled out (ß → ss). */
+export function foldLetters(text: string): string {
+  const folded = text.normalize('NFKC').toLowerCase().normalize('NFD').replace(/[\u0300-\u036f]/g, '').normalize('NFC');
+  return /[^\0-\x7f]/.test(folded) ? folded.replace(/[ßæœøđðþłıħŧ]/g, (c) => folds.get(c) ?? c) : folded;
+}
+
 /** The index term of one word: compatibility-folded, lower case, without diacritics, apostrophes and digit commas, lightly stemmed; '' if nothing is left. */
 export function termOf(word: string): string {
   if (/^[a-z]+$/.test(word)) return stem(word.length > maxTermLength ? word.slice(0, maxTermLength) : word);
-  let folded = word.normalize('NFKC').toLowerCase().normalize('NFD').replace(/[\u0300-\u036f]/g, '').normalize('NFC');
-  if (/[^\0-\x7f]/.test(folded)) folded = folded.replace(/[ßæœøđðþłıħŧ]/g, (c) => folds.get(c) ?? c);
+  let folded = foldLetters(word);
   folded = folded.replace(/['’ʼ]s$/, '').replace(/['’ʼ,]/g, '');
   if (!/^\d+\.\d/.test(folded)) folded = folded.replaceAll('.', '');
   folded = folded.replace(/[^\p{L}\p{M}\p{N}.]/gu, '').slice(0, maxTermLength);
@@ -232,4 +237,17 @@ export function queryTerms(text: string): string[] {
   const terms = [...new Set(analyse(text.slice(0, maxQueryLength)))];
   const content = terms.filter((t) => !stopWords.has(t));
   return (content.length > 0 ? content : terms).slice(0, maxQueryTerms);
+}
+
+/**
+ * Query terms with their factors: those of the question count 1, those of each expansion its weight more (SIRA, arXiv 2605.06647, METHODS §4.6:
+ * score(d) = BM25(q, d) + w · BM25(q_exp, d)). Expansions without a finite positive weight are left out.
+ */
+export function weightedQueryTerms(text: string, expansions: readonly { readonly text: string; readonly weight: number }[]): Map<string, number> {
+  const factors = new Map(queryTerms(text).map((term) => [term, 1]));
+  for (const { text: words, weight } of expansions.slice(0, maxQueryTerms)) {
+    if (!Number.isFinite(weight) || weight <= 0) continue;
+    for (const term of queryTerms(words)) if (factors.has(term) || factors.size < 2 * maxQueryTerms) factors.set(term, (factors.get(term) ?? 0) + weight);
+  }
+  return factors;
 }

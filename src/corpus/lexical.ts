@@ -4,7 +4,7 @@
  * Statistics are sums over the open segments, so shards and own documents combine, and a removed segment leaves no trace.
  */
 import { AppError } from '../errors.ts';
-import { eachWord, termOf } from './analysis.ts';
+import { analyse, eachWord, termOf } from './analysis.ts';
 
 // ---------------------------------------------------------------------------------------------- segment: layout
 // 12 header words (u32): magic, version, passages, terms, tokens in titles, in sections, in texts, bytes of term text, bytes of postings, postings, 0, 0.
@@ -478,6 +478,9 @@ export function openLexicalSegment(bytes: Uint8Array, name: string): LexicalSegm
 
 // ---------------------------------------------------------------------------------------------- search
 
+/** Of a longer text only the head is looked up (UTF-16 units). */
+const maxFrequencyText = 1000;
+
 /** Term frequencies of the fields are added with these weights before saturation, lengths likewise (simple BM25F). */
 export interface LexicalParameters {
   readonly k1: number;
@@ -495,14 +498,14 @@ export interface LexicalResult {
   readonly scores: Float32Array;
   /** BM25 score of every passage, 0 where no term occurs. */
   readonly all: Float32Array;
-  /** Inverse document frequency of each query term that occurs. */
+  /** Inverse document frequency times factor of each query term that occurs. */
   readonly weights: ReadonlyMap<string, number>;
 }
 
-/** BM25 over several segments with common statistics. `k` best passages; fewer if fewer match. */
+/** BM25 over several segments with common statistics. `terms`: distinct terms, or term → factor of its share. `k` best passages; fewer if fewer match. */
 export function searchLexical(
   segments: readonly LexicalSegment[],
-  terms: readonly string[],
+  terms: readonly string[] | ReadonlyMap<string, number>,
   k: number,
   parameters: LexicalParameters = lexicalDefaults,
 ): LexicalResult {
@@ -516,12 +519,13 @@ export function searchLexical(
   const weights = new Map<string, number>();
   const average = passages > 0 ? tokens / passages : 0;
   const encoder = new TextEncoder();
-  for (const term of new Set(terms)) {
+  const factors = terms instanceof Map ? (terms as ReadonlyMap<string, number>) : new Map((terms as readonly string[]).map((term) => [term, 1]));
+  for (const [term, factor] of factors) {
     const bytes = encoder.encode(term);
     const places = segments.map((s) => s.find(bytes));
     const frequency = segments.reduce((sum, s, i) => sum + ((places[i] ?? -1) < 0 ? 0 : s.documentFrequency(places[i] ?? 0)), 0);
     if (frequency === 0) continue;
-    const weight = Math.log(1 + (passages - frequency + 0.5) / (frequency + 0.5));
+    const weight = factor * Math.log(1 + (passages - frequency + 0.5) / (frequency + 0.5));
     weights.set(term, weight);
     let base = 0;
     segments.forEach((s, i) => {
@@ -531,6 +535,22 @@ export function searchLexical(
     });
   }
   return { ...topPassages(all, k), all, weights };
+}
+
+/** For each text the number of passages that contain its rarest term; 0 for a text without terms. Linear in the texts, logarithmic in the dictionaries. */
+export function documentFrequencies(segments: readonly LexicalSegment[], texts: readonly string[]): number[] {
+  const encoder = new TextEncoder();
+  const frequency = (term: string): number => {
+    const bytes = encoder.encode(term);
+    return segments.reduce((sum, s) => {
+      const place = s.find(bytes);
+      return place < 0 ? sum : sum + s.documentFrequency(place);
+    }, 0);
+  };
+  return texts.map((text) => {
+    const terms = analyse(text.slice(0, maxFrequencyText));
+    return terms.length === 0 ? 0 : Math.min(...terms.map(frequency));
+  });
 }
 
 /** The `k` highest positive scores, best first; ties go to the lower index. */

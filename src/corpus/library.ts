@@ -10,12 +10,13 @@ import { readDocument } from './documents/reader.ts';
 import type { ReadDocument } from './documents/reader.ts';
 import { importShard, ownCorpus, rowsOf } from './import.ts';
 import type { ImportTools } from './import.ts';
-import { createLexicalBuilder, openLexicalSegment } from './lexical.ts';
+import { completions } from './completion.ts';
+import { createLexicalBuilder, documentFrequencies, openLexicalSegment } from './lexical.ts';
 import { encodeTitles, openLinks, openTitles } from './links.ts';
 import type { LinkGraph } from './links.ts';
 import { chunkDocument, embeddedText, parsePassageId, toPassage } from './passages.ts';
 import type { PassageRow } from './passages.ts';
-import type { Neighbours, Passage, PassageRef, SearchRequest, SearchResult } from './retriever.ts';
+import type { Neighbours, Passage, PassageRef, SearchRequest, SearchResult, TermFrequencies } from './retriever.ts';
 import { linkedPassages, search } from './search.ts';
 import type { SearchSource } from './search.ts';
 import { decodePassageBlock, encodePassages, parseManifest, sha256Hex } from './shard.ts';
@@ -39,6 +40,8 @@ export interface Library {
   search(request: SearchRequest, vector: { readonly embedder: string; readonly values: Float32Array } | null, signal: AbortSignal): Promise<SearchResult>;
   passage(id: string): Promise<Passage | null>;
   neighbours(id: string): Promise<Neighbours | null>;
+  frequencies(terms: readonly string[]): Promise<TermFrequencies>;
+  complete(prefix: string, limit: number): Promise<readonly string[]>;
   importShard(url: string, signal: AbortSignal, onProgress: OnProgress): Promise<string>;
   deleteCorpus(id: string): Promise<void>;
   addDocuments(files: readonly File[], signal: AbortSignal, onProgress: OnProgress): Promise<readonly AddedDocument[]>;
@@ -492,6 +495,15 @@ export function createLibrary(tools: ImportTools): Library {
       const present = (part: readonly (PassageRef | null)[]): PassageRef[] => part.filter((ref) => ref !== null);
       const { length } = links.out;
       return { out: present(refs.slice(0, length)), in: present(refs.slice(length, -2)), previous: refs.at(-2) ?? null, next: refs.at(-1) ?? null };
+    },
+    async frequencies(terms) {
+      await current();
+      const segments = sources().flatMap((source) => source.lexical);
+      return { passages: segments.reduce((sum, segment) => sum + segment.passages, 0), documents: documentFrequencies(segments, terms) };
+    },
+    async complete(text, limit) {
+      await current();
+      return completions(sources(), text, limit);
     },
 
     async importShard(url, signal, onProgress) {

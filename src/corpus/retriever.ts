@@ -65,7 +65,22 @@ export interface Neighbours {
   readonly next: PassageRef | null;
 }
 
+/** A word or several that a query is searched by besides its own. */
+export interface WeightedTerm {
+  readonly text: string;
+  /** Factor of its share of the word score, above 0; the words of the question itself keep 1 (SIRA, METHODS §4.6). */
+  readonly weight: number;
+}
+
+export interface TermFrequencies {
+  /** Passages that are searched; 0 while there is no complete corpus. */
+  readonly passages: number;
+  /** In the order asked: passages that contain the term after analysis. Several words count as their rarest one; no word at all as 0. */
+  readonly documents: readonly number[];
+}
+
 export interface SearchRequest {
+  /** "Quoted words" are searched as a phrase: passages that have them word for word go before others, and if none has them they count as single words. */
   readonly text: string;
   readonly k: number;
   /** Follow links between passages from the best hits. Default true. */
@@ -74,6 +89,8 @@ export interface SearchRequest {
   readonly dense?: boolean;
   /** Re-order the best candidates by the re-ranker, where one is loaded. Default false. */
   readonly rerank?: boolean;
+  /** Further words: score(d) = BM25(text, d) + weight × BM25(term, d) for each. They take no part in the embedding. */
+  readonly terms?: readonly WeightedTerm[];
   /** Search only these corpora; default all that are complete. */
   readonly corpora?: readonly string[];
 }
@@ -93,4 +110,8 @@ export interface Retriever {
   passage(id: string): Promise<Passage | null>;
   /** null if the passage is gone. */
   neighbours(id: string): Promise<Neighbours | null>;
+  /** In how many passages each term occurs; one look into the dictionary a term. */
+  frequencies(terms: readonly string[]): Promise<TermFrequencies>;
+  /** What the last words of `prefix` (a question up to the caret) may become, best first: titles and frequent words. Empty where nothing is complete. */
+  complete(prefix: string, limit: number): Promise<readonly string[]>;
 }

@@ -4,7 +4,7 @@
  */
 import { abortError } from '../errors.ts';
 import { encodeTitles, openTitles, type LinkGraph, type TitleTable } from './links.ts';
-import { queryTerms } from './analysis.ts';
+import { weightedQueryTerms } from './analysis.ts';
 import { lexicalDefaults, openLexicalSegment, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
 import { highlight, type PassageRow } from './passages.ts';
 import type { Hit, HitPath, Passage, SearchRequest, SearchResult } from './retriever.ts';
@@ -126,7 +126,7 @@ export function rank(
     return { source, base: bases[low] ?? 0 };
   };
 
-  const words = searchLexical(chosen.flatMap((s) => s.lexical), queryTerms(request.text), parameters.candidates, parameters.lexical);
+  const words = searchLexical(chosen.flatMap((s) => s.lexical), weightedQueryTerms(request.text, request.terms ?? []), parameters.candidates, parameters.lexical);
   const candidates = new Map<number, Candidate>();
   const candidate = (ordinal: number): Candidate => {
     let c = candidates.get(ordinal);

@@ -5,7 +5,7 @@
 import type { WireError } from '../errors.ts';
 import type { ServedCall } from '../engine/wire.ts';
 import type { Progress } from '../progress.ts';
-import type { Neighbours, Passage, SearchRequest, SearchResult } from './retriever.ts';
+import type { Neighbours, Passage, SearchRequest, SearchResult, TermFrequencies } from './retriever.ts';
 
 /** A shard, or the person's own documents together (`kind: 'own'`, id `own`, listed while there is at least one document). */
 export interface CorpusSummary {
@@ -121,6 +121,8 @@ export interface CorpusWorkerApi {
   passage(input: { readonly id: string }): Promise<Passage | null>;
   /** Waits for the word indexes, never for links: before these are open there are only the adjacent passages. */
   neighbours(input: { readonly id: string }): Promise<Neighbours | null>;
+  frequencies(input: { readonly terms: readonly string[] }): Promise<TermFrequencies>;
+  complete(input: { readonly prefix: string; readonly limit: number }): Promise<readonly string[]>;
 
   /** `url`: absolute address of the folder with `manifest.json` (same origin, or https). Resumes; waits for its turn while another import runs. */
   importShard(input: { readonly url: string }, call: ServedCall<Progress>): Promise<{ readonly id: string }>;

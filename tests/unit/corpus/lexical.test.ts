@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { AppError } from '../../../src/errors.ts';
-import { analyse, queryTerms, termOf, tokenize } from '../../../src/corpus/analysis.ts';
+import { analyse, queryTerms, termOf, tokenize, weightedQueryTerms } from '../../../src/corpus/analysis.ts';
 import { createLexicalBuilder, lexicalDefaults, openLexicalSegment, searchLexical, topPassages, type LexicalFields, type LexicalParameters } from '../../../src/corpus/lexical.ts';
 
 function segmentOf(rows: readonly LexicalFields[]): Uint8Array<ArrayBuffer> {
@@ -90,6 +90,11 @@ describe('analysis', () => {
     expect(queryTerms('  ')).toEqual([]);
   });
 
+  test('expansions add their weight; what is no number adds nothing', () => {
+    const expansions = [{ text: 'films cinema', weight: 0.5 }, { text: 'the cinema', weight: 0.25 }, ...[NaN, 0, -1, Infinity].map((weight) => ({ text: 'zero', weight }))];
+    expect(weightedQueryTerms('Which film?', expansions)).toEqual(new Map([['film', 1.5], ['cinema', 0.75]]));
+  });
+
   test('a giant question is bounded', () => {
     const giant = Array.from({ length: 200_000 }, (_, i) => `w${i}`).join(' ');
     expect(queryTerms(giant).length).toBeLessThanOrEqual(128);
@@ -97,18 +102,18 @@ describe('analysis', () => {
 });
 
 /** BM25 by the book: fields weighted before saturation, statistics over all rows. */
-function reference(rows: readonly LexicalFields[], terms: readonly string[], p: LexicalParameters): number[] {
+function reference(rows: readonly LexicalFields[], terms: ReadonlyMap<string, number>, p: LexicalParameters): number[] {
   const fields = rows.map((r) => ({ text: analyse(r.text), title: analyse(r.title), section: analyse(r.section) }));
   const length = fields.map((f) => f.text.length + p.titleBoost * f.title.length + p.sectionBoost * f.section.length);
   const mean = length.reduce((a, b) => a + b, 0) / rows.length;
   const count = (list: string[], term: string): number => list.filter((t) => t === term).length;
   return fields.map((f, i) => {
     let score = 0;
-    for (const term of new Set(terms)) {
+    for (const [term, factor] of terms) {
       const df = fields.filter((g) => [...g.text, ...g.title, ...g.section].includes(term)).length;
       const tf = count(f.text, term) + p.titleBoost * count(f.title, term) + p.sectionBoost * count(f.section, term);
       const norm = p.k1 * (1 - p.b + (p.b * (length[i] ?? 0)) / mean);
-      if (tf > 0) score += (Math.log(1 + (rows.length - df + 0.5) / (df + 0.5)) * tf * (p.k1 + 1)) / (tf + norm);
+      if (tf > 0) score += (factor * Math.log(1 + (rows.length - df + 0.5) / (df + 0.5)) * tf * (p.k1 + 1)) / (tf + norm);
     }
     return score;
   });
@@ -121,11 +126,11 @@ const rowsArbitrary = fc.array(fc.record({ title: field, section: field, text: f
 describe('BM25', () => {
   test('equals the formula, over any split into segments', () => {
     fc.assert(
-      fc.property(rowsArbitrary, fc.array(word, { maxLength: 4 }), fc.nat(12), fc.constantFrom(0.5, 1, 2), (rows, query, cut, titleBoost) => {
+      fc.property(rowsArbitrary, fc.array(word, { maxLength: 4 }), fc.nat(12), fc.constantFrom(0.5, 1, 2), fc.array(fc.record({ text: word, weight: fc.constantFrom(0.25, 0.5, 3) }), { maxLength: 3 }), (rows, query, cut, titleBoost, expansions) => {
         const parameters = { ...lexicalDefaults, titleBoost, sectionBoost: 1.5 };
         const parts = [rows.slice(0, cut), rows.slice(cut)].filter((p) => p.length > 0);
         const segments = parts.map((p, i) => openLexicalSegment(segmentOf(p), `part ${i}`));
-        const terms = queryTerms(query.join(' '));
+        const terms = weightedQueryTerms(query.join(' '), expansions);
         const found = searchLexical(segments, terms, rows.length, parameters);
         const expected = reference(rows, terms, parameters);
         expect(found.all.length).toBe(rows.length);

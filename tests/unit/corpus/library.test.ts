@@ -101,6 +101,18 @@ describe('own documents', () => {
     await expect(library.deleteCorpus('nothing')).rejects.toMatchObject({ code: 'shard/not-found' });
   });
 
+  it('tell how many passages have a term, and complete a question with their titles', async () => {
+    const library = open();
+    expect(await library.frequencies(['slate'])).toEqual({ passages: 0, documents: [0] });
+    expect(await library.complete('How did the ki', 5)).toEqual([]);
+    await library.addDocuments([file('kiln notes.txt', 'Slate kilns. Slate again.'), file('mill.txt', 'The mill ground slate.')], never, () => {});
+    expect(await library.frequencies(['Slates', 'kiln', 'slate mill', 'peat', 'the', '?'])).toEqual({ passages: 2, documents: [2, 1, 1, 0, 1, 0] });
+    expect(await library.complete('How did the ki', 5)).toEqual(['kiln notes']);
+    await library.deleteDocument('kiln notes.txt');
+    expect(await library.frequencies(['slate'])).toEqual({ passages: 1, documents: [1] });
+    expect(await library.complete('How did the ki', 5)).toEqual([]);
+  });
+
   it('work in memory where nothing can be stored', async () => {
     const library: Library = createLibrary({
       store: createStore({ indexedDB: null, onNotice: (notice) => library.noticed(notice) }),
