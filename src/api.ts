@@ -76,6 +76,8 @@ export interface CorpusStatus {
   readonly embedder: string | null;
   readonly sourceUrl: string;
   readonly progress: Progress | null;
+  /** The import goes on in this page, so `pauseImport` reaches it. */
+  readonly pausable: boolean;
   readonly error: AppError | null;
 }
 
@@ -104,6 +106,8 @@ export interface Library {
   corpora(): Promise<readonly CorpusStatus[]>;
   /** `url`: address of the folder that holds `manifest.json`. Resumes a partial import. Abort pauses it; finished parts stay. */
   importShard(url: string, signal: AbortSignal, onProgress: OnProgress): Promise<void>;
+  /** Pauses an import that this page began, also the one that began by itself at the first visit; nothing happens where none is under way. */
+  pauseImport(url: string): void;
   deleteCorpus(id: string): Promise<void>;
   /** Searchable lexically when it resolves; vectors follow in the background. One bad file does not stop the others: its error is returned with its name. */
   addDocuments(files: readonly File[], signal: AbortSignal, onProgress: OnProgress): Promise<readonly { readonly name: string; readonly error: AppError | null }[]>;
@@ -114,6 +118,13 @@ export interface Library {
   persist(): Promise<boolean>;
 }
 
+export interface EndpointOptions {
+  /** Sent to this server as a bearer token and nowhere else. It is in no address, message, event or log. */
+  readonly key?: string;
+  /** Keeps address, model name and key on this device for the next visit. Default: they last until the page is closed, and what was kept before is forgotten. */
+  readonly remember?: boolean;
+}
+
 export interface Models {
   /** Called at once and after every change. */
   watch(listener: (rows: readonly ModelStatus[]) => void): () => void;
@@ -121,7 +132,7 @@ export interface Models {
   /** Downloads what is missing and loads it. Resolves when ready; abort pauses the download and keeps what was fetched. */
   use(id: string, signal: AbortSignal): Promise<void>;
   /** The person's own OpenAI-compatible server, for example `http://127.0.0.1:11434/v1`. */
-  useEndpoint(url: string, model: string, signal: AbortSignal): Promise<void>;
+  useEndpoint(url: string, model: string, signal: AbortSignal, options?: EndpointOptions): Promise<void>;
   unload(role: 'llm' | 'embedder'): Promise<void>;
   /** Removes the stored files. */
   remove(id: string): Promise<void>;

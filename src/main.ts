@@ -4,6 +4,7 @@
 import { parseLaunch } from './launch.ts';
 import { registerServiceWorker } from './offline.ts';
 import { readPageJson } from './page-files.ts';
+import { noteEnd, noteStart } from './safe-start.ts';
 import { createSearcher } from './searcher.ts';
 import { createApp } from './ui/app.ts';
 import { mountPage } from './ui/mount.tsx';
@@ -12,17 +13,21 @@ import { mountPage } from './ui/mount.tsx';
 const firstShard = 'shards/demo/';
 
 /** Storage that is forbidden throws when it is only looked at. */
-function pageStorage(): Storage | null {
+function pageStorage(kind: 'localStorage' | 'sessionStorage'): Storage | null {
   try {
-    return globalThis.localStorage ?? null;
+    return globalThis[kind] ?? null;
   } catch {
     return null;
   }
 }
 
+const session = pageStorage('sessionStorage');
+const isSafeStart = noteStart(session, Date.now());
+addEventListener('pagehide', () => noteEnd(session));
+
 const base = new URL('.', document.baseURI).href;
 const readJson = (path: string): Promise<unknown> => readPageJson(base, path);
-const searcher = createSearcher({ base, firstShard, readJson });
+const searcher = createSearcher({ base, firstShard: isSafeStart ? null : firstShard, restoresModels: !isSafeStart, readJson });
 // The benchmark, the tests and the person's own scripts work through the same surface as the page.
 Object.assign(globalThis, { foray: searcher });
 const app = createApp({
@@ -30,7 +35,8 @@ const app = createApp({
   base,
   firstShard,
   launch: parseLaunch(location.search),
-  storage: pageStorage(),
+  storage: pageStorage('localStorage'),
+  isSafeStart,
   readJson,
   now: () => performance.now(),
 });

@@ -80,6 +80,8 @@ export interface ModelService extends Models {
 }
 
 const endpointId = 'endpoint';
+/** Kept only where the person asked for it. */
+const endpointSchema = v.object({ url: v.string(), model: v.string(), key: v.optional(v.string()) });
 const choiceSchema = v.object({ llm: v.nullable(v.string()), embedder: v.nullable(v.string()) });
 
 export function createModelService(options: ModelServiceOptions): ModelService {
@@ -141,6 +143,13 @@ export function createModelService(options: ModelServiceOptions): ModelService {
     const choice = { llm: loaded.llm === endpointId ? null : loaded.llm, embedder: loaded.embedder };
     await corpus.call('saveSetting', { name: 'models', value: choice }).catch((error: unknown) => {
       // The session goes on; the library's notice tells that nothing can be stored (FAULTS S2).
+      if (!(error instanceof AppError)) throw error;
+    });
+  };
+
+  /** null: forget it. */
+  const rememberEndpoint = async (endpoint: v.InferOutput<typeof endpointSchema> | null): Promise<void> => {
+    await corpus.call('saveSetting', { name: 'endpoint', value: endpoint }).catch((error: unknown) => {
       if (!(error instanceof AppError)) throw error;
     });
   };
@@ -267,8 +276,9 @@ export function createModelService(options: ModelServiceOptions): ModelService {
       }
       await remember();
     },
-    async useEndpoint(url, model, signal) {
+    async useEndpoint(url, model, signal, { key, remember: keeps = false } = {}) {
       await started;
+      const endpoint = { url, model, ...(key === undefined || key === '' ? {} : { key }) };
       const label = `${model} at ${url}`;
       statuses.set(endpointId, {
         id: endpointId, role: 'llm', backend: 'http', label, note: 'Your own server. Questions and passages are sent to it.', licence: '', sizeBytes: 0, memoryMB: 0,
@@ -278,11 +288,12 @@ export function createModelService(options: ModelServiceOptions): ModelService {
       try {
         llm = await loadLlm(
           options.llmHost,
-          { backend: 'http', modelId: model, label, files: {}, contextTokens: 8192, threads: 1, useGpu: false, endpoint: { url, model } },
+          { backend: 'http', modelId: model, label, files: {}, contextTokens: 8192, threads: 1, useGpu: false, endpoint },
           signal,
           (progress) => change(endpointId, { progress }),
         );
         ready('llm', endpointId);
+        await rememberEndpoint(keeps ? endpoint : null);
       } catch (error) {
         if (error instanceof AppError) change(endpointId, { state: 'failed', error, reason: error.message });
         else change(endpointId, { state: 'failed', reason: String(error) });
@@ -302,8 +313,10 @@ export function createModelService(options: ModelServiceOptions): ModelService {
       // Memory of an engine is given back for certain only when its worker ends.
       if (role === 'llm') options.llmHost.stop();
       else options.embedHost.stop();
-      if (id === endpointId) statuses.delete(endpointId);
-      else if (id !== null) change(id, { state: rowsById.get(id)?.files.length === 0 ? 'absent' : 'stored', progress: null, reason: '' });
+      if (id === endpointId) {
+        statuses.delete(endpointId);
+        await rememberEndpoint(null);
+      } else if (id !== null) change(id, { state: rowsById.get(id)?.files.length === 0 ? 'absent' : 'stored', progress: null, reason: '' });
       publish();
       await remember();
     },
@@ -317,15 +330,19 @@ export function createModelService(options: ModelServiceOptions): ModelService {
     },
     async restore() {
       await started;
+      // A model that no longer loads shows so in its row; the page works without it.
+      const tolerate = (error: unknown): void => {
+        if (!(error instanceof AppError)) throw error;
+      };
+      const { signal } = new AbortController();
       const choice = v.safeParse(choiceSchema, await corpus.call('setting', { name: 'models' }).catch(() => null));
-      if (!choice.success) return;
-      for (const id of [choice.output.embedder, choice.output.llm]) {
-        if (id === null || statuses.get(id)?.state !== 'stored') continue;
-        // A model that no longer loads shows so in its row; the page works without it.
-        await service.use(id, new AbortController().signal).catch((error: unknown) => {
-          if (!(error instanceof AppError)) throw error;
-        });
+      for (const id of choice.success ? [choice.output.embedder, choice.output.llm] : []) {
+        if (id !== null && statuses.get(id)?.state === 'stored') await service.use(id, signal).catch(tolerate);
       }
+      const kept = v.safeParse(endpointSchema, await corpus.call('setting', { name: 'endpoint' }).catch(() => null));
+      if (!kept.success || loaded.llm !== null) return;
+      const { url, model, key } = kept.output;
+      await service.useEndpoint(url, model, signal, { remember: true, ...(key === undefined ? {} : { key }) }).catch(tolerate);
     },
     rejectEmbedder(error) {
       const id = loaded.embedder;

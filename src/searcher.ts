@@ -23,6 +23,8 @@ export interface SearcherOptions {
   readonly base: string;
   /** Shard to import when the library has never held one; null: none. */
   readonly firstShard: string | null;
+  /** Load what was in use at the last visit; false after a crash loop. */
+  readonly restoresModels?: boolean;
   /** Reads a JSON file beside the page; null if it is not there. */
   readonly readJson: (path: string) => Promise<unknown>;
 }
@@ -39,6 +41,9 @@ export function createSearcher(options: SearcherOptions): Searcher {
 
   let snapshot: LibrarySnapshot = { corpora: [], documents: [], notice: null };
   const libraryListeners = new Set<(snapshot: LibrarySnapshot) => void>();
+  /** Imports of this page by the address of their shard. */
+  const imports = new Map<string, AbortController>();
+  const status = (item: CorpusSummary): CorpusStatus => corpusStatus(item, models.embedder, item.state === 'importing' && imports.has(item.sourceUrl));
   const device = probeDevice(() => llmHost.call('probe', null));
   const localModels: Promise<LocalModels> = options.readJson('models/index.json').then(decodeLocalModels);
 
@@ -167,16 +172,24 @@ export function createSearcher(options: SearcherOptions): Searcher {
 
   const library: Library = {
     watch(listener) {
-      const tell = (next: LibrarySnapshot): void => listener(next.corpora.map((item) => corpusStatus(item, models.embedder)), next.documents, next.notice);
+      const tell = (next: LibrarySnapshot): void => listener(next.corpora.map(status), next.documents, next.notice);
       libraryListeners.add(tell);
       tell(snapshot);
       return () => libraryListeners.delete(tell);
     },
-    corpora: async () => (await corpus.call('library', undefined)).corpora.map((item) => corpusStatus(item, models.embedder)),
+    corpora: async () => (await corpus.call('library', undefined)).corpora.map(status),
     documents: async () => (await corpus.call('library', undefined)).documents satisfies readonly DocumentStatus[],
     async importShard(url, signal, onProgress) {
-      await corpus.call('importShard', { url: new URL(url.endsWith('/') ? url : `${url}/`, options.base).href }, { signal, onProgress, silenceSeconds: Infinity });
+      const address = new URL(url.endsWith('/') ? url : `${url}/`, options.base).href;
+      const controller = new AbortController();
+      imports.set(address, controller);
+      try {
+        await corpus.call('importShard', { url: address }, { signal: AbortSignal.any([signal, controller.signal]), onProgress, silenceSeconds: Infinity });
+      } finally {
+        if (imports.get(address) === controller) imports.delete(address);
+      }
     },
+    pauseImport: (url) => imports.get(url)?.abort(abortError()),
     deleteCorpus: (id) => corpus.call('deleteCorpus', { id }),
     async addDocuments(files, signal, onProgress) {
       const results = await corpus.call('addDocuments', { files }, { signal, onProgress, silenceSeconds: 300 });
@@ -189,7 +202,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
 
   void (async () => {
     await importFirstShard();
-    await models.restore();
+    if (options.restoresModels !== false) await models.restore();
   })();
 
   async function importFirstShard(): Promise<void> {
@@ -373,8 +386,9 @@ function createPlanHold(question: string, pauseMs: number): PlanHold {
   };
 }
 
-function corpusStatus(summary: CorpusSummary, live: EmbedderInfo | null): CorpusStatus {
-  const { golden, error, ...rest } = summary;
+function corpusStatus(summary: CorpusSummary, live: EmbedderInfo | null, pausable: boolean): CorpusStatus {
+  const { golden, error, ...fields } = summary;
+  const rest = { ...fields, pausable };
   if (error !== null) return { ...rest, error: appError(fromWire(error)) };
   const isOther = summary.kind === 'shard' && summary.embedder !== null && live !== null && live.id !== summary.embedder;
   if (!isOther) return { ...rest, error: null };

@@ -4,7 +4,7 @@
  */
 import { batch, computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import type { Plan } from '../agent/events.ts';
-import type { CorpusStatus, DocumentStatus, Run, Searcher, StorageStatus } from '../api.ts';
+import type { CorpusStatus, DocumentStatus, EndpointOptions, Run, Searcher, StorageStatus } from '../api.ts';
 import type { SearchResult } from '../corpus/retriever.ts';
 import type { RunSummary, StorageNotice } from '../corpus/worker-api.ts';
 import type { DeviceVerdict } from '../engine/device.ts';
@@ -26,6 +26,8 @@ export interface AppOptions {
   readonly firstShard: string;
   readonly launch: Launch;
   readonly storage: PreferenceStorage | null;
+  /** The page was ended abruptly several times in a row, so nothing was loaded this time. */
+  readonly isSafeStart?: boolean;
   /** Reads a JSON file beside the page; null if it is not there. */
   readonly readJson: (path: string) => Promise<unknown>;
   /** Milliseconds, monotonic. */
@@ -78,6 +80,7 @@ export function createApp(options: AppOptions) {
   const preferences = signal<Preferences>(readPreferences(options.storage));
   const faults = signal<readonly Fault[]>([]);
   const update = signal<(() => void) | null>(null);
+  const safeStart = signal(options.isSafeStart === true);
   let faultCount = 0;
 
   /** Says what went wrong; an abort is no fault. */
@@ -368,12 +371,12 @@ export function createApp(options: AppOptions) {
 
   const endpointKey = 'endpoint';
   /** Resolves with whether the server is in use now. */
-  async function useEndpoint(url: string, model: string): Promise<boolean> {
+  async function useEndpoint(url: string, model: string, options: EndpointOptions = {}): Promise<boolean> {
     endpointError.value = null;
     let isUsed = false;
     try {
       await withController(endpointKey, async (stopped) => {
-        await searcher.models.useEndpoint(url, model, stopped);
+        await searcher.models.useEndpoint(url, model, stopped, options);
         isUsed = true;
       });
     } catch (error) {
@@ -438,7 +441,10 @@ export function createApp(options: AppOptions) {
     }
   }
 
-  const pauseImport = (url: string): void => controllers.get(url)?.abort(abortError());
+  const pauseImport = (url: string): void => {
+    controllers.get(url)?.abort(abortError());
+    searcher.library.pauseImport(url);
+  };
   function dismissImport(url: string): void {
     const next = new Map(imports.value);
     next.delete(url);
@@ -520,7 +526,7 @@ export function createApp(options: AppOptions) {
   }
 
   return {
-    view, modelPanel, preferences, setPreferences, faults, report, dismissFault, update,
+    view, modelPanel, preferences, setPreferences, faults, report, dismissFault, update, safeStart,
     draft, draftNotice, setDraft, examples, preview,
     runs, shown, shownId, liveId, isStopping, elapsedMs, planError, ask, stop, runPlan, newQuestion,
     stored, refreshHistory, openRun, removeRun,

@@ -12,6 +12,11 @@ export function sendsQuestion(event: Pick<KeyboardEvent, 'key' | 'shiftKey' | 'a
   return event.key === 'Enter' && !event.shiftKey && !event.altKey && !event.isComposing && event.keyCode !== 229;
 }
 
+function fitHeight(box: HTMLTextAreaElement): void {
+  box.style.height = 'auto';
+  box.style.height = `${box.scrollHeight + 2}px`;
+}
+
 export function Composer({ app, boxId }: { readonly app: App; readonly boxId: string }) {
   const box = useRef<HTMLTextAreaElement>(null);
   const text = app.draft.value;
@@ -25,10 +30,22 @@ export function Composer({ app, boxId }: { readonly app: App; readonly boxId: st
 
   useLayoutEffect(() => {
     const element = box.current;
-    if (element === null) return;
-    element.style.height = 'auto';
-    element.style.height = `${element.scrollHeight + 2}px`;
+    if (element !== null) fitHeight(element);
   }, [text]);
+
+  useEffect(() => {
+    const element = box.current;
+    if (element === null) return;
+    // A narrower window wraps the question onto more lines. Only the width counts: the height is what is set here.
+    let width = element.clientWidth;
+    const observer = new ResizeObserver(() => {
+      if (element.clientWidth === width) return;
+      width = element.clientWidth;
+      fitHeight(element);
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
 
   return (
     <form

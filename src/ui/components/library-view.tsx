@@ -60,7 +60,7 @@ export function Privacy({ app }: { readonly app: App }) {
 
 function ShardRow({ app, corpus, attempt }: { readonly app: App; readonly corpus: CorpusStatus; readonly attempt: ImportView | null }) {
   const name = visibleLine(corpus.name);
-  const isMine = attempt?.isActive === true;
+  const isMine = corpus.pausable;
   const error = attempt?.error ?? corpus.error;
   const progress = attempt?.progress ?? corpus.progress;
   const facts = [

@@ -98,6 +98,8 @@ function ModelRow({ app, row }: { readonly app: App; readonly row: ModelStatus }
 function EndpointForm({ app, onUsed }: { readonly app: App; readonly onUsed: () => void }) {
   const [url, setUrl] = useState('');
   const [model, setModel] = useState('');
+  const [key, setKey] = useState('');
+  const [remembers, setRemembers] = useState(false);
   const isBusy = app.loading.value.has('endpoint');
   const isUsable = /^https?:\/\/\S+$/i.test(url.trim()) && model.trim() !== '';
   return (
@@ -109,8 +111,10 @@ function EndpointForm({ app, onUsed }: { readonly app: App; readonly onUsed: () 
         onSubmit={(event) => {
           event.preventDefault();
           if (!isUsable || isBusy) return;
-          void app.useEndpoint(url.trim(), model.trim()).then((isUsed) => {
-            if (isUsed) onUsed();
+          void app.useEndpoint(url.trim(), model.trim(), { key: key.trim(), remember: remembers }).then((isUsed) => {
+            if (!isUsed) return;
+            setKey('');
+            onUsed();
           });
         }}
       >
@@ -143,6 +147,27 @@ function EndpointForm({ app, onUsed }: { readonly app: App; readonly onUsed: () 
           value={model}
           onInput={(event) => setModel(event.currentTarget.value)}
         />
+        <label class="field-label" for="endpoint-key">
+          Key, if the server wants one
+        </label>
+        <input
+          id="endpoint-key"
+          class="field"
+          type="password"
+          autocomplete="off"
+          spellcheck={false}
+          maxLength={500}
+          aria-describedby="endpoint-key-note"
+          value={key}
+          onInput={(event) => setKey(event.currentTarget.value)}
+        />
+        <p class="slot-facts" id="endpoint-key-note">
+          Sent to this server only. It is forgotten when the page is closed, unless you tick the box.
+        </p>
+        <label class="choice">
+          <input type="checkbox" checked={remembers} onChange={(event) => setRemembers(event.currentTarget.checked)} />
+          <span>Remember the server and its key on this device</span>
+        </label>
         <div class="row">
           <button type="submit" class="button button-plain" disabled={!isUsable || isBusy}>
             {isBusy ? 'Connecting' : 'Use this server'}

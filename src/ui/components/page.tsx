@@ -173,6 +173,14 @@ function Banners({ app }: { readonly app: App }) {
           ) : null}
         </Notice>
       )}
+      {app.safeStart.value ? (
+        <Notice tone="warn" onDismiss={() => (app.safeStart.value = false)}>
+          The page ended abruptly several times in a row, so it started without loading a model. A smaller model may help; questions and library are kept.
+          <button type="button" class="button button-plain" onClick={() => location.reload()}>
+            Start as usual
+          </button>
+        </Notice>
+      ) : null}
       {update === null ? null : (
         <Notice tone="info" onDismiss={() => (app.update.value = null)}>
           A new version is ready.

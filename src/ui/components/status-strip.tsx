@@ -141,7 +141,7 @@ function useNarrow(): boolean {
 /** `isCompact`: above an answer, where the strip must not push it out of sight; on a narrow window it folds to one line then. */
 export function StatusStrip({ app, isCompact = false }: { readonly app: App; readonly isCompact?: boolean }) {
   const isNarrow = useNarrow();
-  const mine = new Set([...app.imports.value.values()].filter((item) => item.isActive).map((item) => item.url));
+  const mine = new Set(app.corpora.value.filter((corpus) => corpus.pausable).map((corpus) => corpus.sourceUrl));
   const library = librarySlot(app.corpora.value, app.firstShard, mine);
   const starting = [...app.imports.value.values()].find((item) => item.isActive && !app.corpora.value.some((corpus) => corpus.sourceUrl === item.url));
   const failed = [...app.imports.value.values()].find((item) => item.error !== null);

@@ -14,7 +14,7 @@ function row(id: string, change: Partial<ModelStatus> = {}): ModelStatus {
 function corpus(id: string, change: Partial<CorpusStatus> = {}): CorpusStatus {
   return {
     id, kind: 'shard', name: id, language: 'en', licence: '', attribution: '', state: 'complete', documents: 10, passages: 100, embedded: 100, bytes: 1_000_000, embedder: 'minilm',
-    sourceUrl: `http://page/${id}/`, progress: null, error: null, ...change,
+    sourceUrl: `http://page/${id}/`, progress: null, pausable: false, error: null, ...change,
   };
 }
 
