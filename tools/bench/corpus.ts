@@ -1,0 +1,65 @@
+/**
+ * A shard folder opened in Node, behind the same `Retriever` that the page has: the same files, the same search code, no browser. For measurements that need to be
+ * quick; what a browser adds (workers, storage) is measured by the page driver.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openLexicalSegment } from '../../src/corpus/lexical.ts';
+import { openLinks, openTitles } from '../../src/corpus/links.ts';
+import { parsePassageId, toPassage, type PassageRow } from '../../src/corpus/passages.ts';
+import type { Passage, Retriever } from '../../src/corpus/retriever.ts';
+import { search, type SearchSource } from '../../src/corpus/search.ts';
+import { decodePassageBlock, manifestFile, parseManifest, readPassageDirectory, type PartKind, type ShardManifest } from '../../src/corpus/shard.ts';
+import { openVectorSegment } from '../../src/corpus/vectors.ts';
+import type { NodeEmbedder } from '../shard/embed.ts';
+
+export interface NodeCorpus {
+  readonly manifest: ShardManifest;
+  readonly source: SearchSource;
+  /** In ordinal order. */
+  readonly rows: readonly PassageRow[];
+  readonly retriever: Retriever;
+}
+
+/** Reads the whole shard into memory. `embedder`: searches by meaning as well, where the shard was made with the same one. Throws `shard/*` where a part is not sound. */
+export async function openNodeCorpus(folder: string, embedder: NodeEmbedder | null = null): Promise<NodeCorpus> {
+  const file = join(folder, manifestFile);
+  const manifest = parseManifest(await readFile(file, 'utf8'), file);
+  const parts = async (kind: PartKind): Promise<{ bytes: Uint8Array; name: string; first: number }[]> => {
+    const wanted = manifest.parts.filter((part) => part.kind === kind).sort((a, b) => a.first - b.first);
+    // A copy: Node hands out small files in a shared pool, where typed arrays would not be aligned.
+    return Promise.all(wanted.map(async (part) => ({ bytes: Uint8Array.from(await readFile(join(folder, part.file))), name: part.file, first: part.first })));
+  };
+  const { counts, id } = manifest;
+  const withVectors = embedder !== null && manifest.embedder?.id === embedder.spec.id;
+  const source: SearchSource = {
+    key: id,
+    corpus: id,
+    titles: openTitles(await parts('titles')),
+    lexical: (await parts('lexical')).map(({ bytes, name }) => openLexicalSegment(bytes, name)),
+    links: openLinks(await parts('links'), counts.passages, counts.documents),
+    vectors: withVectors ? (await parts('vectors')).map(({ bytes, name, first }) => openVectorSegment(bytes, embedder.spec.id, first, name)) : [],
+  };
+  const rows = (await parts('passages')).flatMap(({ bytes, name }) =>
+    readPassageDirectory(bytes, bytes.length, name).flatMap((block) => decodePassageBlock(bytes.subarray(block.offset, block.offset + block.length), block, name)),
+  );
+  const passageAt = (ordinal: number): Passage | null => {
+    const row = rows[ordinal];
+    return row === undefined ? null : toPassage(row, id);
+  };
+  let ordinals: Map<string, number> | null = null;
+
+  const retriever: Retriever = {
+    async search(request, signal) {
+      const vector = withVectors && request.dense !== false ? { embedder: embedder.spec.id, values: await embedder.embed(`${embedder.spec.queryPrefix}${request.text}`) } : null;
+      return search(request, [source], { vector, fetchPassages: async (wanted) => wanted.map(({ ordinal }) => passageAt(ordinal)), now: () => performance.now(), signal });
+    },
+    async passage(passageId) {
+      if (parsePassageId(passageId)?.corpus !== id) return null;
+      ordinals ??= new Map(rows.map((row, i) => [toPassage(row, id).id, i]));
+      const ordinal = ordinals.get(passageId);
+      return ordinal === undefined ? null : passageAt(ordinal);
+    },
+  };
+  return { manifest, source, rows, retriever };
+}
