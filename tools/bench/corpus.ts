@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { openLexicalSegment } from '../../src/corpus/lexical.ts';
 import { openLinks, openTitles } from '../../src/corpus/links.ts';
 import { parsePassageId, toPassage, type PassageRow } from '../../src/corpus/passages.ts';
-import type { Passage, Retriever } from '../../src/corpus/retriever.ts';
-import { search, type SearchSource } from '../../src/corpus/search.ts';
+import type { Passage, PassageRef, Retriever } from '../../src/corpus/retriever.ts';
+import { linkedPassages, search, type SearchSource } from '../../src/corpus/search.ts';
 import { decodePassageBlock, manifestFile, parseManifest, readPassageDirectory, type PartKind, type ShardManifest } from '../../src/corpus/shard.ts';
 import { openVectorSegment } from '../../src/corpus/vectors.ts';
 import type { NodeEmbedder } from '../shard/embed.ts';
@@ -48,6 +48,15 @@ export async function openNodeCorpus(folder: string, embedder: NodeEmbedder | nu
     return row === undefined ? null : toPassage(row, id);
   };
   let ordinals: Map<string, number> | null = null;
+  const ordinalOf = (passageId: string): number | undefined => {
+    if (parsePassageId(passageId)?.corpus !== id) return undefined;
+    ordinals ??= new Map(rows.map((row, i) => [toPassage(row, id).id, i]));
+    return ordinals.get(passageId);
+  };
+  const refAt = (ordinal: number): PassageRef[] => {
+    const passage = passageAt(ordinal);
+    return passage === null ? [] : [{ id: passage.id, title: passage.title, section: passage.section }];
+  };
 
   const retriever: Retriever = {
     async search(request, signal) {
@@ -55,10 +64,23 @@ export async function openNodeCorpus(folder: string, embedder: NodeEmbedder | nu
       return search(request, [source], { vector, fetchPassages: async (wanted) => wanted.map(({ ordinal }) => passageAt(ordinal)), now: () => performance.now(), signal });
     },
     async passage(passageId) {
-      if (parsePassageId(passageId)?.corpus !== id) return null;
-      ordinals ??= new Map(rows.map((row, i) => [toPassage(row, id).id, i]));
-      const ordinal = ordinals.get(passageId);
+      const ordinal = ordinalOf(passageId);
       return ordinal === undefined ? null : passageAt(ordinal);
+    },
+    async neighbours(passageId) {
+      const ordinal = ordinalOf(passageId);
+      if (ordinal === undefined) return null;
+      const { titles } = source;
+      const document = titles.documentOf(ordinal);
+      const first = titles.first(document);
+      const last = first + titles.count(document) - 1;
+      const links = linkedPassages(source, ordinal);
+      return {
+        out: [...links.out].flatMap(refAt),
+        in: [...links.in].flatMap(refAt),
+        previous: ordinal > first ? (refAt(ordinal - 1)[0] ?? null) : null,
+        next: ordinal < last ? (refAt(ordinal + 1)[0] ?? null) : null,
+      };
     },
   };
   return { manifest, source, rows, retriever };
