@@ -4,7 +4,8 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openLexicalSegment } from '../../src/corpus/lexical.ts';
+import { completions } from '../../src/corpus/completion.ts';
+import { documentFrequencies, openLexicalSegment } from '../../src/corpus/lexical.ts';
 import { openLinks, openTitles } from '../../src/corpus/links.ts';
 import { parsePassageId, toPassage, type PassageRow } from '../../src/corpus/passages.ts';
 import type { Passage, PassageRef, Retriever } from '../../src/corpus/retriever.ts';
@@ -82,6 +83,8 @@ export async function openNodeCorpus(folder: string, embedder: NodeEmbedder | nu
         next: ordinal < last ? (refAt(ordinal + 1)[0] ?? null) : null,
       };
     },
+    frequencies: async (terms) => ({ passages: counts.passages, documents: documentFrequencies(source.lexical, terms) }),
+    complete: async (prefix, limit) => completions([source], prefix, limit),
   };
   return { manifest, source, rows, retriever };
 }
