@@ -3,6 +3,7 @@
  * runs the agent loop, and hands everything else to the workers.
  */
 import type { AgentEvent, Plan } from './agent/events.ts';
+import { decodeEvents } from './agent/event-log.ts';
 import { defaultSettings, runMethod, type AgentSettings } from './agent/harness.ts';
 import { methodById } from './agent/methods/registry.ts';
 import { prefix } from './agent/prompts.ts';
@@ -333,7 +334,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
       list: () => corpus.call('runs', undefined),
       async events(id) {
         const stored = await corpus.call('run', { id });
-        return stored === null ? null : (stored as readonly unknown[] as readonly AgentEvent[]);
+        return stored === null ? null : decodeEvents(stored);
       },
       remove: (id) => corpus.call('deleteRun', { id }),
     },

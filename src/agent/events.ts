@@ -95,9 +95,19 @@ export interface StateSummary {
   readonly budget: { readonly callsLeft: number; readonly searchesLeft: number; readonly msLeft: number };
 }
 
+/** What the person changed in an earlier run (METHODS §8.9). A run that goes on from it applies these in order. */
+export type RunEdit =
+  | { readonly stage: 'plan'; readonly before: Plan; readonly after: Plan }
+  | { readonly stage: 'query'; readonly node: number; readonly before: string; readonly after: string }
+  /** Passages that the person took away from a step. */
+  | { readonly stage: 'evidence'; readonly node: number; readonly dropped: readonly { readonly id: string; readonly title: string }[] }
+  | { readonly stage: 'sub-answer'; readonly node: number; readonly before: string; readonly after: string };
+
 export type AgentEventBody =
   | { readonly kind: 'runStarted'; readonly question: string; readonly method: string; readonly model: string | null; readonly corpora: readonly string[] }
   | { readonly kind: 'notice'; readonly code: 'question-trimmed' | 'plan-fallback' | 'backend-fallback' | 'resumed' | 'no-corpus' | 'injection-ignored'; readonly text: string }
+  /** Right after `runStarted`, one for each edit. `from`: id of the run that was changed. */
+  | { readonly kind: 'edited'; readonly from: string; readonly edit: RunEdit }
   | { readonly kind: 'planProposed'; readonly plan: Plan }
   | { readonly kind: 'planEdited'; readonly plan: Plan }
   | { readonly kind: 'nodeStarted'; readonly node: number; /** placeholders substituted */ readonly question: string }

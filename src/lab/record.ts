@@ -171,6 +171,7 @@ export function itemOf(question: Question, context: ItemContext, events: readonl
       case 'cellFilled':
       case 'conflictFound':
       case 'prompted':
+      case 'edited':
       case 'notice':
       case 'evidenceRejected':
       case 'answerStarted':

@@ -5,6 +5,8 @@
 import type { AgentEvent, Answer, AnswerType, Cost, Evidence, NodeStatus, Plan, StopReason } from '../agent/events.ts';
 import type { Hit } from '../corpus/retriever.ts';
 import type { WireError } from '../errors.ts';
+import { noSearchState, reduceSearch, type SearchState } from './search-state.ts';
+import { reduceTable, type TableView } from './table-state.ts';
 
 export interface SearchView {
   readonly query: string;
@@ -57,6 +59,9 @@ export interface RunView {
   readonly notices: readonly NoticeView[];
   /** The final answer's text while it is being written; kept if the run breaks off. */
   readonly streamed: string;
+  readonly search: SearchState;
+  /** What the run fills in table mode. */
+  readonly table: TableView | null;
   readonly answer: Answer | null;
   /** Running totals; times are 0 until the run has ended. */
   readonly cost: Cost;
@@ -70,7 +75,7 @@ const noCost: Cost = { llmCalls: 0, promptTokens: 0, cachedTokens: 0, outputToke
 
 export function startRun(id: string, question: string, holdsPlan: boolean): RunView {
   return {
-    id, question, method: '', model: null, holdsPlan, phase: 'starting', plan: null, nodes: [], notices: [], streamed: '', answer: null, cost: noCost,
+    id, question, method: '', model: null, holdsPlan, phase: 'starting', plan: null, nodes: [], notices: [], streamed: '', search: noSearchState, table: null, answer: null, cost: noCost,
     outcome: null, stop: null, error: null, lastSeq: -1,
   };
 }
@@ -133,6 +138,9 @@ function apply(run: RunView, event: AgentEvent): RunView {
       return { ...run, phase: 'answering', streamed: run.streamed + event.text };
     case 'answerFinished':
       return { ...run, answer: event.answer };
+    case 'trajectoryStarted':
+      // Each trajectory has a plan and steps of its own; those before it are kept with it.
+      return { ...run, plan: null, nodes: [], phase: 'planning', search: reduceSearch(run.search, event, run.nodes) };
     case 'stateChanged':
     case 'thought':
     case 'goalSet':
@@ -143,13 +151,15 @@ function apply(run: RunView, event: AgentEvent): RunView {
     case 'gated':
     case 'verified':
     case 'linkFollowed':
-    case 'trajectoryStarted':
     case 'trajectoryFinished':
     case 'trajectoriesWeighted':
     case 'treeExpanded':
+    case 'conflictFound':
+    case 'edited':
+      return { ...run, search: reduceSearch(run.search, event, run.nodes) };
     case 'tableStarted':
     case 'cellFilled':
-    case 'conflictFound':
+      return { ...working(run), table: reduceTable(run.table, event) };
     case 'prompted':
       return run;
     case 'runFinished':
