@@ -8,6 +8,7 @@ import { AppError, isAbort, toWire, type ErrorCode } from '../errors.ts';
 import type { Hit, Passage, Retriever } from '../corpus/retriever.ts';
 import { completeJson, type Decoded, type GenerateRequest, type Llm, type Message } from '../engine/llm.ts';
 import type { AgentEvent, AgentEventBody, Answer, AnswerSentence, CallPurpose, Citation, Cost, Evidence, Plan, StopReason } from './events.ts';
+import { editedQuery, givenAnswer, keptHits, type Revision } from './edits.ts';
 import { jaccard } from './evidence.ts';
 
 /** METHODS §13, with the token limits that a CPU can bear. */
@@ -56,6 +57,8 @@ export interface AgentDeps {
   readonly corpora?: readonly string[];
   /** Shows the plan to the person and resolves with it, edited or not. It must validate edits itself. */
   readonly holdPlan?: (plan: Plan, signal: AbortSignal) => Promise<Plan>;
+  /** The run goes on from an earlier one that the person changed. */
+  readonly revision?: Revision;
 }
 
 export interface Outcome {
@@ -128,8 +131,14 @@ export class Tools {
     return { ...this.#cost, wallMs, overheadMs: Math.max(0, wallMs - this.#waitedMs) };
   }
 
+  /** The answer that the person gave to a step: it is not worked out then. */
+  givenAnswer(node: number): string | null {
+    return givenAnswer(this.deps.revision, node);
+  }
+
   /** Searches and reports it. A refused repetition returns no hits and costs nothing. */
-  async search(node: number, query: string): Promise<NodeSearch> {
+  async search(node: number, asked: string): Promise<NodeSearch> {
+    const query = editedQuery(this.deps.revision, node, asked);
     const tried = this.#tried.get(node) ?? [];
     const repeats = tried.filter((earlier) => jaccard(earlier, query) >= 0.8).length;
     tried.push(query);
@@ -143,10 +152,11 @@ export class Tools {
       this.deps.retriever.search(this.deps.corpora === undefined ? request : { ...request, corpora: this.deps.corpora }, this.signal),
     );
     this.#cost.searches++;
-    const fresh = result.hits.filter((hit) => !this.pool.has(hit.passage.id));
-    for (const { passage } of result.hits) this.pool.set(passage.id, passage);
-    this.emit({ kind: 'searched', node, query, hits: result.hits, newIds: fresh.map((hit) => hit.passage.id), usedDense: result.usedDense, ms: this.deps.now() - started });
-    return { hits: result.hits, fresh, repeated: false };
+    const hits = keptHits(this.deps.revision, node, result.hits);
+    const fresh = hits.filter((hit) => !this.pool.has(hit.passage.id));
+    for (const { passage } of hits) this.pool.set(passage.id, passage);
+    this.emit({ kind: 'searched', node, query, hits, newIds: fresh.map((hit) => hit.passage.id), usedDense: result.usedDense, ms: this.deps.now() - started });
+    return { hits, fresh, repeated: false };
   }
 
   /** One constrained, validated JSON value. A worker that dies in the middle is given one more chance; the step starts again, nothing else is lost. */
@@ -254,6 +264,7 @@ export async function* runMethod(runId: string, rawQuestion: string, method: Met
   const work = (async () => {
     try {
       publish({ kind: 'runStarted', question: cleaned.text, method: method.id, model: deps.llm?.info.modelId ?? null, corpora: deps.corpora ?? [] });
+      for (const edit of deps.revision?.edits ?? []) publish({ kind: 'edited', from: deps.revision?.from ?? '', edit });
       if (cleaned.text === '') throw new AppError('question/empty');
       if (cleaned.trimmed) publish({ kind: 'notice', code: 'question-trimmed', text: `The question was longer than ${deps.settings.maxQuestionCharacters} characters; only its beginning is used.` });
       signal.throwIfAborted();

@@ -6,6 +6,7 @@
 import type { NodeStatus, Plan, PlanNode, StopReason } from '../events.ts';
 import { answerTypeOf, entitiesOf, faultsOf, fixSteps, inventedEntities, looksOneHop, planFromSteps, readyNodes, singleStep, substitute, wordsOf } from '../plan.ts';
 import { contentWords, isUnknown, shortAnswer, stemOf } from '../evidence.ts';
+import { editedPlan } from '../edits.ts';
 import { comparisonSteps, decide } from '../compare.ts';
 import { BudgetSpent, type Method, type Outcome, type Tools } from '../harness.ts';
 import { answerSchema, answerTurn, jsonStringStream, planRepairTurn, planSchema, planTurn, prefix, querySchema, queryTurn, type Fact } from '../prompts.ts';
@@ -36,7 +37,11 @@ export async function proposePlan(tools: Tools): Promise<Plan> {
   const compared = comparisonSteps(question);
   let plan = compared !== null ? planFromSteps(compared, question, 'comparison-form') : looksOneHop(question) ? singleStep(question, 'router') : await planByModel(tools);
   tools.emit({ kind: 'planProposed', plan });
-  if (tools.deps.holdPlan !== undefined) {
+  const edited = editedPlan(tools.deps.revision);
+  if (edited !== null) {
+    plan = edited;
+    tools.emit({ kind: 'planEdited', plan });
+  } else if (tools.deps.holdPlan !== undefined) {
     const held = await tools.deps.holdPlan(plan, tools.signal);
     if (held !== plan) {
       plan = held;
@@ -135,6 +140,11 @@ async function executeNode(tools: Tools, node: PlanNode, plan: Plan, answers: Re
     // Searching for a person that was not found answers about another one: the whole question is searched instead.
     tools.emit({ kind: 'nodeFinished', node: node.id, status: 'skipped', answer: '', stop: 'not-found' });
     return { question, answer: '', evidence: [], status: 'skipped' };
+  }
+  const given = tools.givenAnswer(node.id);
+  if (given !== null) {
+    tools.emit({ kind: 'nodeFinished', node: node.id, status: 'answered', answer: given, stop: 'user' });
+    return { question, answer: given, evidence: [], status: 'answered' };
   }
   const type = answerTypeOf(question) === 'other' ? node.answerType : answerTypeOf(question);
   const reader = new Reader(tools, node.id, question, type);
