@@ -3,6 +3,7 @@ import preact from '@preact/preset-vite';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { securityHeaders } from './tools/headers.mjs';
+import { kernelModule } from './tools/kernel.ts';
 import { policyMeta, serviceWorker, withoutCdn } from './tools/shell.ts';
 
 /** `vite --mode fake` shows the page over scripted events, without models: for work on the page. It is no part of any other build. */
@@ -21,8 +22,8 @@ function fakeSearcher(): Plugin {
 
 export default defineConfig({
   base: './',
-  plugins: [fakeSearcher(), preact({ devToolsEnabled: false }), withoutCdn(), policyMeta(), serviceWorker()],
-  worker: { format: 'es', plugins: () => [withoutCdn()] },
+  plugins: [fakeSearcher(), kernelModule(), preact({ devToolsEnabled: false }), withoutCdn(), policyMeta(), serviceWorker()],
+  worker: { format: 'es', plugins: () => [kernelModule(), withoutCdn()] },
   build: { target: 'es2023', sourcemap: false, chunkSizeWarningLimit: 8000, rolldownOptions: { checks: { pluginTimings: false } } },
   server: { headers: securityHeaders({ dev: true }) },
   preview: { headers: securityHeaders() },
