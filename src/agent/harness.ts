@@ -5,11 +5,14 @@
  */
 import type { GenericSchema, InferOutput } from 'valibot';
 import { AppError, isAbort, toWire, type ErrorCode } from '../errors.ts';
-import type { Hit, Passage, Retriever } from '../corpus/retriever.ts';
-import { completeJson, type Decoded, type GenerateRequest, type Llm, type Message } from '../engine/llm.ts';
-import type { AgentEvent, AgentEventBody, Answer, AnswerSentence, CallPurpose, Citation, Cost, Evidence, Plan, StopReason } from './events.ts';
+import type { Hit, Neighbours, Passage, Retriever, SearchRequest, TermFrequencies } from '../corpus/retriever.ts';
+import { complete, completeJson, type ContinuationScore, type Decoded, type GenerateRequest, type GenerateResult, type Llm, type Message } from '../engine/llm.ts';
+import { recallingLlm, recallingRetriever, type CallCache } from './calls.ts';
+import type { AgentEvent, AgentEventBody, Answer, AnswerSentence, CallPurpose, Citation, Cost, Evidence, Plan, StateSummary, StopReason } from './events.ts';
 import { editedQuery, givenAnswer, keptHits, type Revision } from './edits.ts';
-import { jaccard } from './evidence.ts';
+import { estimateTokens, jaccard } from './evidence.ts';
+import { Replay } from './replay.ts';
+import { changesState, emptyState, reduceState, refusedNote, summaryOf, type RunState } from './state.ts';
 
 /** METHODS §13, with the token limits that a CPU can bear. */
 export interface AgentSettings {
@@ -30,6 +33,15 @@ export interface AgentSettings {
   readonly seed: number;
   readonly dense: boolean;
   readonly links: boolean;
+  /** Sampled trajectories or plans of one question, where a method samples (METHODS §13: 3, at most 5). */
+  readonly samples: number;
+  /** Temperature of what is sampled. */
+  readonly sampleTemperature: number;
+  /** Exponent of an answer's length in its likelihood, and temperature of the likelihoods (METHODS §3.2). */
+  readonly alpha: number;
+  readonly tau: number;
+  /** Tell whole prompts and outputs as events (`prompted`); logs grow tenfold. */
+  readonly keepPrompts: boolean;
 }
 
 export const defaultSettings: AgentSettings = {
@@ -45,11 +57,24 @@ export const defaultSettings: AgentSettings = {
   seed: 13,
   dense: true,
   links: true,
+  samples: 3,
+  sampleTemperature: 0.8,
+  alpha: 0,
+  tau: 1,
+  keepPrompts: false,
 };
 
 export interface AgentDeps {
   /** null: only methods that need no model. */
   readonly llm: Llm | null;
+  /** A second model that plans and writes queries, while `llm` answers (AI-SearchPlanner, METHODS §4.3). */
+  readonly planner?: Llm;
+  /** Finished calls of this and earlier runs; what it holds is not called again. */
+  readonly calls?: CallCache;
+  /** Known sub-questions and, where given, their answers: separates faults of planning from faults of execution (METHODS §6.6). */
+  readonly gold?: { readonly plan: Plan; readonly answers?: readonly string[] };
+  /** Similarity of two texts from 0 to 1 (cosine of embeddings); default by words. */
+  readonly similarity?: (a: string, b: string) => number;
   readonly retriever: Retriever;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
@@ -71,6 +96,13 @@ export interface Method {
   readonly label: string;
   readonly description: string;
   readonly needsLlm: boolean;
+  readonly kind: 'baseline' | 'method' | 'default';
+  /** Paper and arXiv number, or what it is where there is none. */
+  readonly source: string;
+  /** What is done otherwise than in the source, in a sentence or two. */
+  readonly differences: string;
+  /** The limits on calls and searches hold this many times: for methods that work through a question several times. */
+  readonly limitFactor?: (settings: AgentSettings) => number;
   readonly run: (tools: Tools) => Promise<Outcome>;
 }
 
@@ -90,45 +122,126 @@ export interface NodeSearch {
 /** Failures of a call that a second try may not meet again. */
 const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['engine/worker-died', 'engine/worker-silent', 'engine/empty-output', 'device/lost']);
 
+/** Sampling of a part of a run; the default is the settings' own temperature and seed. */
+export interface Sampling {
+  readonly temperature: number;
+  readonly seed: number;
+}
+
+export interface SearchOptions extends Pick<SearchRequest, 'terms' | 'rerank' | 'links' | 'corpora'> {
+  /** Passages; default `settings.retrieve`. */
+  readonly k?: number;
+}
+
+export interface TextOptions extends Pick<GenerateRequest, 'stop' | 'logprobs'> {
+  readonly maxTokens: number;
+  readonly onText?: (delta: string) => void;
+}
+
+/** What the tools of one run share, however many samplings it has. */
+class Ledger {
+  readonly started: number;
+  readonly cost = { llmCalls: 0, promptTokens: 0, cachedTokens: 0, outputTokens: 0, searches: 0 };
+  state: RunState = emptyState;
+  /** Tool calls under way and the moment when they became more than none: waiting is counted once however many overlap. */
+  #busy = 0;
+  #busySince = 0;
+  waitedMs = 0;
+
+  constructor(
+    readonly now: () => number,
+    /** Time that the run took before it was broken off. */
+    readonly earlierMs: number,
+  ) {
+    this.started = now() - earlierMs;
+  }
+
+  async timed<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#busy++ === 0) this.#busySince = this.now();
+    try {
+      return await work();
+    } finally {
+      if (--this.#busy === 0) this.waitedMs += this.now() - this.#busySince;
+    }
+  }
+}
+
 /** What a method may do. */
 export class Tools {
   /** Every passage found in this run, by id. */
   readonly pool = new Map<string, Passage>();
   readonly #tried = new Map<number, string[]>();
-  readonly #started: number;
-  /** Tool calls under way and the moment when they became more than none: waiting is counted once however many overlap. */
-  #busy = 0;
-  #busySince = 0;
-  #waitedMs = 0;
-  #cost = { llmCalls: 0, promptTokens: 0, cachedTokens: 0, outputTokens: 0, searches: 0 };
+  readonly #ledger: Ledger;
 
   constructor(
     readonly question: string,
     readonly deps: AgentDeps,
     readonly signal: AbortSignal,
     private readonly publish: (event: AgentEventBody) => void,
+    private readonly options: { readonly factor?: number; readonly earlierMs?: number; readonly ledger?: Ledger; readonly sampling?: Sampling } = {},
   ) {
-    this.#started = deps.now();
+    this.#ledger = options.ledger ?? new Ledger(deps.now, options.earlierMs ?? 0);
   }
 
   get settings(): AgentSettings {
     return this.deps.settings;
   }
 
-  /** The model; throws `engine/not-loaded` without one. */
+  get sampling(): Sampling {
+    return this.options.sampling ?? { temperature: this.settings.temperature, seed: this.settings.seed };
+  }
+
+  /** The model that answers; throws `engine/not-loaded` without one. */
   get llm(): Llm {
     if (this.deps.llm === null) throw new AppError('engine/not-loaded');
     return this.deps.llm;
   }
 
+  /** What the run holds outside the model, as its events so far tell it. */
+  get state(): RunState {
+    return this.#ledger.state;
+  }
+
+  /**
+   * The same run by another model, sampled otherwise, or with no memory of what was searched before. Limits, cost, state and events are shared; passages
+   * seen and queries tried are its own where `fresh` is set.
+   */
+  with(change: { readonly sampling?: Sampling; readonly llm?: Llm; readonly fresh?: boolean; readonly question?: string }): Tools {
+    const sampling = change.sampling ?? this.options.sampling;
+    const other = new Tools(change.question ?? this.question, change.llm === undefined ? this.deps : { ...this.deps, llm: change.llm }, this.signal, this.publish, {
+      ...this.options, ledger: this.#ledger, ...(sampling === undefined ? {} : { sampling }),
+    });
+    if (change.fresh !== true) {
+      for (const [id, passage] of this.pool) other.pool.set(id, passage);
+      for (const [node, queries] of this.#tried) other.#tried.set(node, [...queries]);
+    }
+    return other;
+  }
+
   emit(event: AgentEventBody): void {
     this.signal.throwIfAborted();
+    this.#ledger.state = reduceState(this.#ledger.state, event);
     this.publish(event);
+    if (changesState(event)) this.publish({ kind: 'stateChanged', ...summaryOf(this.#ledger.state, this.budget()) });
   }
 
   cost(): Cost {
-    const wallMs = this.deps.now() - this.#started;
-    return { ...this.#cost, wallMs, overheadMs: Math.max(0, wallMs - this.#waitedMs) };
+    const wallMs = this.deps.now() - this.#ledger.started;
+    return { ...this.#ledger.cost, wallMs, overheadMs: Math.max(0, wallMs - this.#ledger.earlierMs - this.#ledger.waitedMs) };
+  }
+
+  get limits(): Pick<AgentSettings, 'maxLlmCalls' | 'maxSearches'> {
+    const factor = this.options.factor ?? 1;
+    return { maxLlmCalls: this.settings.maxLlmCalls * factor, maxSearches: this.settings.maxSearches * factor };
+  }
+
+  budget(): StateSummary['budget'] {
+    const { maxLlmCalls, maxSearches } = this.limits;
+    const { cost, started } = this.#ledger;
+    const left = (most: number, used: number): number => Math.max(0, most - used);
+    return {
+      callsLeft: left(maxLlmCalls, cost.llmCalls), searchesLeft: left(maxSearches, cost.searches), msLeft: left(this.settings.maxWallMs, this.deps.now() - started),
+    };
   }
 
   /** The answer that the person gave to a step: it is not worked out then. */
@@ -137,26 +250,45 @@ export class Tools {
   }
 
   /** Searches and reports it. A refused repetition returns no hits and costs nothing. */
-  async search(node: number, asked: string): Promise<NodeSearch> {
+  async search(node: number, asked: string, options: SearchOptions = {}): Promise<NodeSearch> {
     const query = editedQuery(this.deps.revision, node, asked);
     const tried = this.#tried.get(node) ?? [];
     const repeats = tried.filter((earlier) => jaccard(earlier, query) >= 0.8).length;
     tried.push(query);
     this.#tried.set(node, tried);
-    if (repeats > 0) return { hits: [], fresh: [], repeated: true };
-    if (this.#cost.searches >= this.settings.maxSearches) throw new BudgetSpent('searches');
+    if (repeats > 0) {
+      this.emit({ kind: 'queryScored', node, query, novel: false, useful: null, note: refusedNote, refined: null });
+      return { hits: [], fresh: [], repeated: true };
+    }
+    if (this.#ledger.cost.searches >= this.limits.maxSearches) throw new BudgetSpent('searches');
     this.#checkTime();
     const started = this.deps.now();
-    const request = { text: query, k: this.settings.retrieve, dense: this.settings.dense, links: this.settings.links };
-    const result = await this.#timed(() =>
-      this.deps.retriever.search(this.deps.corpora === undefined ? request : { ...request, corpora: this.deps.corpora }, this.signal),
+    const request = { text: query, k: this.settings.retrieve, dense: this.settings.dense, links: this.settings.links, ...options };
+    const result = await this.#ledger.timed(() =>
+      this.deps.retriever.search(this.deps.corpora === undefined ? request : { corpora: this.deps.corpora, ...request }, this.signal),
     );
-    this.#cost.searches++;
+    this.#ledger.cost.searches++;
     const hits = keptHits(this.deps.revision, node, result.hits);
     const fresh = hits.filter((hit) => !this.pool.has(hit.passage.id));
     for (const { passage } of hits) this.pool.set(passage.id, passage);
     this.emit({ kind: 'searched', node, query, hits, newIds: fresh.map((hit) => hit.passage.id), usedDense: result.usedDense, ms: this.deps.now() - started });
     return { hits, fresh, repeated: false };
+  }
+
+  /** A passage by its id; null if it is gone. */
+  async passage(id: string): Promise<Passage | null> {
+    this.signal.throwIfAborted();
+    return this.pool.get(id) ?? this.#ledger.timed(() => this.deps.retriever.passage(id));
+  }
+
+  neighbours(id: string): Promise<Neighbours | null> {
+    this.signal.throwIfAborted();
+    return this.#ledger.timed(() => this.deps.retriever.neighbours(id));
+  }
+
+  frequencies(terms: readonly string[]): Promise<TermFrequencies> {
+    this.signal.throwIfAborted();
+    return this.#ledger.timed(() => this.deps.retriever.frequencies(terms));
   }
 
   /** One constrained, validated JSON value. A worker that dies in the middle is given one more chance; the step starts again, nothing else is lost. */
@@ -168,41 +300,75 @@ export class Tools {
     maxTokens: number,
     onText?: (delta: string) => void,
   ): Promise<Decoded<InferOutput<S>>> {
-    if (this.#cost.llmCalls >= this.settings.maxLlmCalls) throw new BudgetSpent('calls');
-    this.#checkTime();
-    const request: Omit<GenerateRequest, 'schema'> = { messages, maxTokens, temperature: this.settings.temperature, seed: this.settings.seed };
-    const stream = onText === undefined ? null : repeatableStream(onText);
-    const call = (): Promise<Decoded<InferOutput<S>>> => this.#timed(() => completeJson(this.llm, schema, request, this.signal, stream?.begin()));
+    const request = { messages, maxTokens, ...this.sampling };
+    return this.#call(purpose, node, messages, onText, (stream) => completeJson(this.llm, schema, request, this.signal, stream), ({ result }) => result);
+  }
+
+  /** Free text, for methods whose published format is free text. Empty output is `engine/empty-output`. */
+  text(purpose: CallPurpose, node: number | null, messages: readonly Message[], { onText, ...request }: TextOptions): Promise<GenerateResult> {
+    const run = async (stream?: (delta: string) => void): Promise<GenerateResult> => {
+      const result = await complete(this.llm, { messages, ...this.sampling, ...request }, this.signal, stream);
+      if (result.text.trim() === '') throw new AppError('engine/empty-output');
+      return result;
+    };
+    return this.#call(purpose, node, messages, onText, run, (result) => result);
+  }
+
+  /** log p(continuation | messages); null where the engine cannot. Its prompt tokens are estimated: engines do not tell them for a scoring. */
+  async score(node: number | null, messages: readonly Message[], continuation: string): Promise<ContinuationScore | null> {
+    if (!this.llm.info.can.score) return null;
+    this.#checkCalls();
     const started = this.deps.now();
-    let decoded: Decoded<InferOutput<S>>;
+    const score = await this.#ledger.timed(() => this.llm.score(messages, continuation, this.signal));
+    if (score === null) return null;
+    const promptTokens = messages.reduce((sum, message) => sum + estimateTokens(message.content), 0);
+    this.#count('score', node, { promptTokens, cachedTokens: null, outputTokens: score.tokens }, this.deps.now() - started);
+    return score;
+  }
+
+  async #call<T>(
+    purpose: CallPurpose,
+    node: number | null,
+    messages: readonly Message[],
+    onText: ((delta: string) => void) | undefined,
+    run: (stream?: (delta: string) => void) => Promise<T>,
+    resultOf: (value: T) => GenerateResult,
+  ): Promise<T> {
+    this.#checkCalls();
+    const stream = onText === undefined ? null : repeatableStream(onText);
+    const call = (): Promise<T> => this.#ledger.timed(() => run(stream?.begin()));
+    const started = this.deps.now();
+    let value: T;
     try {
-      decoded = await call();
+      value = await call();
     } catch (error) {
       if (!(error instanceof AppError) || !passing.has(error.code)) throw error;
       this.emit({ kind: 'notice', code: 'resumed', text: `${error.message} The step is run again.` });
-      decoded = await call();
+      value = await call();
     }
-    const { usage } = decoded.result;
-    this.#cost.llmCalls++;
-    this.#cost.promptTokens += usage.promptTokens;
-    this.#cost.cachedTokens += usage.cachedTokens ?? 0;
-    this.#cost.outputTokens += usage.outputTokens;
-    this.emit({ kind: 'llmCalled', purpose, node, promptTokens: usage.promptTokens, cachedTokens: usage.cachedTokens, outputTokens: usage.outputTokens, ms: this.deps.now() - started });
-    return decoded;
+    const { usage, text } = resultOf(value);
+    this.#count(purpose, node, usage, this.deps.now() - started);
+    if (this.settings.keepPrompts) this.emit({ kind: 'prompted', purpose, node, messages: [...messages], output: text });
+    return value;
+  }
+
+  #count(purpose: CallPurpose, node: number | null, usage: GenerateResult['usage'], ms: number): void {
+    const { cost } = this.#ledger;
+    cost.llmCalls++;
+    cost.promptTokens += usage.promptTokens;
+    cost.cachedTokens += usage.cachedTokens ?? 0;
+    cost.outputTokens += usage.outputTokens;
+    this.emit({ kind: 'llmCalled', purpose, node, promptTokens: usage.promptTokens, cachedTokens: usage.cachedTokens, outputTokens: usage.outputTokens, ms });
+  }
+
+  #checkCalls(): void {
+    if (this.#ledger.cost.llmCalls >= this.limits.maxLlmCalls) throw new BudgetSpent('calls');
+    this.#checkTime();
   }
 
   #checkTime(): void {
     this.signal.throwIfAborted();
-    if (this.deps.now() - this.#started > this.settings.maxWallMs) throw new BudgetSpent('time');
-  }
-
-  async #timed<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#busy++ === 0) this.#busySince = this.deps.now();
-    try {
-      return await work();
-    } finally {
-      if (--this.#busy === 0) this.#waitedMs += this.deps.now() - this.#busySince;
-    }
+    if (this.deps.now() - this.#ledger.started > this.settings.maxWallMs) throw new BudgetSpent('time');
   }
 }
 
@@ -244,27 +410,43 @@ export class CitationList {
 /**
  * Runs a method over a question. `runId` names the run in every event.
  * An abort of `signal` ends the stream with `runFinished{stop:'user'}`; expected failures with `runFailed`.
+ * `earlier`: the log of the same run up to where it was broken off. The run goes on from there: finished calls come from `deps.calls`, what the log tells
+ * already is not told again, `seq` counts on. A log that is complete gives no events.
  */
-export async function* runMethod(runId: string, rawQuestion: string, method: Method, deps: AgentDeps, signal: AbortSignal): AsyncGenerator<AgentEvent, void, undefined> {
-  const started = deps.now();
-  let seq = 0;
+export async function* runMethod(
+  runId: string,
+  rawQuestion: string,
+  method: Method,
+  deps: AgentDeps,
+  signal: AbortSignal,
+  earlier: readonly AgentEvent[] = [],
+): AsyncGenerator<AgentEvent, void, undefined> {
+  const before = earlier.at(-1);
+  if (before?.kind === 'runFinished' || before?.kind === 'runFailed') return;
+  const earlierMs = before?.atMs ?? 0;
+  const started = deps.now() - earlierMs;
+  let seq = (before?.seq ?? -1) + 1;
   const ready: AgentEvent[] = [];
   const waiting: (() => void)[] = [];
   const wake = (): void => {
     for (const resume of waiting.splice(0)) resume();
   };
+  const known = new Replay(earlier);
   const publish = (body: AgentEventBody): void => {
-    ready.push({ runId, seq: seq++, atMs: deps.now() - started, ...body });
+    const news = known.newsIn(body);
+    if (news === null) return;
+    ready.push({ runId, seq: seq++, atMs: deps.now() - started, ...news });
     wake();
   };
 
   const cleaned = cleanQuestion(rawQuestion, deps.settings.maxQuestionCharacters);
-  const tools = new Tools(cleaned.text, deps, signal, publish);
+  const tools = new Tools(cleaned.text, known.depsOf(recalling(deps, runId)), signal, publish, { factor: method.limitFactor?.(deps.settings) ?? 1, earlierMs });
   let finished = false;
   const work = (async () => {
     try {
       publish({ kind: 'runStarted', question: cleaned.text, method: method.id, model: deps.llm?.info.modelId ?? null, corpora: deps.corpora ?? [] });
       for (const edit of deps.revision?.edits ?? []) publish({ kind: 'edited', from: deps.revision?.from ?? '', edit });
+      if (before !== undefined) publish({ kind: 'notice', code: 'resumed', text: 'The run goes on where it was broken off; nothing that was finished is done again.' });
       if (cleaned.text === '') throw new AppError('question/empty');
       if (cleaned.trimmed) publish({ kind: 'notice', code: 'question-trimmed', text: `The question was longer than ${deps.settings.maxQuestionCharacters} characters; only its beginning is used.` });
       signal.throwIfAborted();
@@ -286,6 +468,17 @@ export async function* runMethod(runId: string, rawQuestion: string, method: Met
     await new Promise<void>((resume) => waiting.push(resume));
   }
   await work;
+}
+
+function recalling(deps: AgentDeps, runId: string): AgentDeps {
+  const { calls, llm, planner, retriever } = deps;
+  if (calls === undefined) return deps;
+  return {
+    ...deps,
+    llm: llm === null ? null : recallingLlm(llm, calls),
+    ...(planner === undefined ? {} : { planner: recallingLlm(planner, calls) }),
+    retriever: recallingRetriever(retriever, calls, runId),
+  };
 }
 
 /** NFC, no control characters but spaces, no lone surrogates, trimmed to a length. What is displayed is the same text. */

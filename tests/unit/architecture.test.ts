@@ -149,7 +149,7 @@ describe('owners', () => {
     [/^@wllama\//, /^src\/engine\/backends\/wllama\.ts$/],
     [/^@mlc-ai\//, /^src\/engine\/backends\/webllm\.ts$/],
     [/^pdfjs-dist/, /^src\/corpus\/documents\/pdf\.ts$/],
-    [/^@noble\//, /^src\/corpus\/(?:download|shard)\.ts$/],
+    [/^@noble\//, /^src\/(?:corpus\/(?:download|shard)|agent\/calls)\.ts$/],
     [/^preact|^@preact\//, /^src\/(?:ui\/|main\.)/],
     [/^node:/, /^$/],
   ];

@@ -11,6 +11,9 @@ export const rag: Method = {
   label: 'Single-round RAG',
   description: 'One search with the question, five passages, one reading.',
   needsLlm: true,
+  kind: 'baseline',
+  source: 'Standard RAG, as in FlashRAG (arXiv 2405.13576)',
+  differences: 'The output is constrained to a short answer and the number of its passage; the quote is checked in code.',
   run: async (tools) => {
     const { hits } = await tools.search(0, tools.question);
     tools.emit({ kind: 'answerStarted' });
@@ -27,6 +30,9 @@ export const direct: Method = {
   label: 'Closed book',
   description: 'The model alone, without searching. Nothing can be verified.',
   needsLlm: true,
+  kind: 'baseline',
+  source: 'Direct answering, as in Search-R1 (arXiv 2503.09516)',
+  differences: 'The output is constrained to a short answer.',
   run: async (tools) => {
     tools.emit({ kind: 'answerStarted' });
     const decoded = await tools.json('answer', null, answerSchema, directMessages(tools.question), 64);
@@ -43,6 +49,9 @@ export const extractive: Method = {
   label: 'Best sentences',
   description: 'Searches and shows the sentences that fit best, copied from the passages. No language model.',
   needsLlm: false,
+  kind: 'baseline',
+  source: 'Foray: the mode without a model',
+  differences: 'No paper: sentences are copied from the passages, no answer is written.',
   run: async (tools) => {
     const { hits } = await tools.search(0, tools.question);
     tools.emit({ kind: 'answerStarted' });

@@ -23,6 +23,9 @@ export const foray: Method = {
   label: 'Foray',
   description: 'Plans sub-questions, searches for each in several rounds, records verbatim quotes, then answers.',
   needsLlm: true,
+  kind: 'default',
+  source: 'APEX-Searcher (arXiv 2603.13853) and ExSearch (arXiv 2505.20128), arranged for small models',
+  differences: 'Untrained. Always searches; code checks plans, answer types and quotes; falls back to one reading of the whole question.',
   run: async (tools) => {
     const plan = await proposePlan(tools);
     if (plan.source === 'single-step') return wholeOnly(tools);
