@@ -47,6 +47,8 @@ serve<CorpusWorkerApi>({
   runs: () => store.runs(),
   run: ({ id }) => store.run(id),
   deleteRun: ({ id }) => store.deleteRun(id),
+  saveCall: ({ run, key, call }) => store.saveCall(run, key, call),
+  calls: ({ run }) => store.calls(run),
   setting: ({ name }) => store.setting(name),
   saveSetting: ({ name, value }) => store.saveSetting(name, value),
 });

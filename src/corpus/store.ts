@@ -10,9 +10,11 @@ import { AppError } from '../errors.ts';
 import type { StoredEvent } from './worker-api.ts';
 
 const databaseName = 'foray';
-const databaseVersion = 1;
+const databaseVersion = 2;
 
-const storeNames = ['corpora', 'parts', 'blocks', 'documents', 'vectors', 'files', 'fileParts', 'runs', 'runEvents', 'settings'] as const;
+const storeNames = ['corpora', 'parts', 'blocks', 'documents', 'vectors', 'files', 'fileParts', 'runs', 'runEvents', 'runCalls', 'settings'] as const;
+/** Runs whose finished calls are kept, so that they can be changed and continued; the events of older ones stay. */
+const keptCalls = 20;
 type StoreName = (typeof storeNames)[number];
 /** Keys are arrays; what belongs together shares a prefix. */
 type Key = readonly (string | number)[];
@@ -147,6 +149,9 @@ export interface Store {
   runs(): Promise<readonly RunRow[]>;
   run(id: string): Promise<readonly StoredEvent[] | null>;
   deleteRun(id: string): Promise<void>;
+  /** A finished call of a run, as it is. Calls of runs that are not among the newest `keptCalls` go when a new run begins to store some. */
+  saveCall(run: string, key: string, call: unknown): Promise<void>;
+  calls(run: string): Promise<readonly unknown[]>;
 
   setting(name: string): Promise<unknown>;
   saveSetting(name: string, value: unknown): Promise<void>;
@@ -359,10 +364,18 @@ export function createStore(options: StoreOptions = {}): Store {
         return (await listAll(tx, 'runEvents', [id], v.array(eventRow))).flat().sort((a, b) => a.seq - b.seq);
       }),
     deleteRun: (id) =>
-      write(['runs', 'runEvents'], 'the history', 0, async (tx) => {
-        tx.remove('runs', [id]);
-        tx.remove('runEvents', [id]);
+      write(['runs', 'runEvents', 'runCalls'], 'the history', 0, async (tx) => {
+        for (const store of ['runs', 'runEvents', 'runCalls'] as const) tx.remove(store, [id]);
       }),
+    saveCall: (run, key, call) =>
+      write(['runs', 'runCalls'], 'the history', 0, async (tx) => {
+        if ((await tx.list('runCalls', [run])).length === 0) {
+          const old = (await listAll(tx, 'runs', [], runRow)).sort((a, b) => b.order - a.order).slice(keptCalls);
+          for (const { id } of old) tx.remove('runCalls', [id]);
+        }
+        tx.put('runCalls', [run, key], { key, call });
+      }),
+    calls: (run) => read(['runCalls'], (tx) => tx.list('runCalls', [run])),
 
     setting: (name) => read(['settings'], (tx) => tx.get('settings', [name])),
     saveSetting: (name, value) => write(['settings'], 'the settings', 0, async (tx) => tx.put('settings', [name], value)),

@@ -164,6 +164,10 @@ export interface CorpusWorkerApi {
   /** All events in order; null if there is no such run. */
   run(input: { readonly id: string }): Promise<readonly StoredEvent[] | null>;
   deleteRun(input: { readonly id: string }): Promise<void>;
+  /** Keeps a finished call of a run under its key; safe when it resolves. Only the newest runs keep theirs. */
+  saveCall(input: { readonly run: string; readonly key: string; readonly call: unknown }): Promise<void>;
+  /** `{key, call}` of all finished calls of a run. Decode them: another version may have written them. */
+  calls(input: { readonly run: string }): Promise<readonly unknown[]>;
 
   /** undefined if it was never set. Decode what comes back: it may have been written by another version. */
   setting(input: { readonly name: string }): Promise<unknown>;

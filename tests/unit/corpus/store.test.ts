@@ -150,7 +150,11 @@ describe.each(kinds)('store in %s', (_kind, open) => {
     await expect(store.appendRun({ id: 'r1', startedAt: 0, label: '' }, [event('r2', 9)])).rejects.toMatchObject({ code: 'engine/protocol' });
     expect((await store.runs()).map(({ id, label, startedAt, events }) => [id, label, startedAt, events])).toEqual([['r2', 'two', 10, 1], ['r1', 'one', 50, 3]]);
     expect(await store.run('r1')).toEqual([event('r1', 0), event('r1', 1), event('r1', 4)]);
+    await store.saveCall('r1', 'k', { kind: 'generate' });
+    await store.saveCall('r1', 'k', { kind: 'score' });
+    expect(await store.calls('r1')).toEqual([{ key: 'k', call: { kind: 'score' } }]);
     await store.deleteRun('r1');
+    expect(await store.calls('r1')).toEqual([]);
     expect(await store.run('r1')).toBeNull();
     expect(await store.run('r2')).toHaveLength(1);
   });
@@ -162,6 +166,19 @@ describe.each(kinds)('store in %s', (_kind, open) => {
     expect(await store.setting('them')).toBeUndefined();
     await expect(store.saveSetting('bad', () => 1)).rejects.toMatchObject({ name: 'DataCloneError' });
     expect(await store.setting('theme')).toEqual({ dark: true });
+  });
+});
+
+describe('finished calls', () => {
+  it('stay with the newest runs only', async () => {
+    const { store } = openTestStore();
+    for (let n = 1; n <= 22; n++) {
+      await store.appendRun({ id: `r${n}`, startedAt: n, label: '' }, [{ runId: `r${n}`, seq: 0, kind: 'runStarted' }]);
+      await store.saveCall(`r${n}`, 'k', n);
+    }
+    const left = await Promise.all(Array.from({ length: 22 }, async (_, i) => (await store.calls(`r${i + 1}`)).length));
+    expect(left).toEqual([0, 0, ...Array.from({ length: 20 }, () => 1)]);
+    expect(await store.run('r1')).toHaveLength(1);
   });
 });
 
