@@ -2,9 +2,12 @@
  * Comparisons that code can decide better than a small model: which of two dates or numbers is earlier, larger, and so on; whether two answers are the same.
  * Pure. Returns null wherever the question or the values leave doubt, and the model decides.
  */
-import { wordsOf, entitiesOf } from './plan.ts';
+import { alternativesOf } from './forms.ts';
+import { nationOf } from './nations.ts';
+import { wordsOf } from './plan.ts';
 
 export interface Compared {
+  /** The sub-question and those that led to it: what of the whole question it speaks of. */
   readonly question: string;
   readonly answer: string;
 }
@@ -36,83 +39,22 @@ export function numberValue(text: string): number | null {
 const wantsLeast = /\b(?:earlier|earliest|first|before|older|oldest|shorter|shortest|smaller|smallest|fewer|fewest|less|least|lower|lowest)\b/i;
 const wantsMost = /\b(?:later|latest|last|after|younger|youngest|more recent|most recent|recently|longer|longest|larger|largest|bigger|biggest|taller|tallest|higher|highest|deeper|deepest|more|most|greater|greatest)\b/i;
 
-/** The two alternatives of "… A or B?", as the question words them; null if it has no such form. */
-export function alternativesOf(question: string): readonly [string, string] | null {
-  const tail = /[,:]?\s*([^,:?]+?),?\s+or\s+([^?]+?)\s*\?*\s*$/i.exec(question);
-  if (tail === null) return null;
-  const right = (tail[2] ?? '').trim();
-  let left = (tail[1] ?? '').trim();
-  const names = entitiesOf(` x ${left}`);
-  const lastName = names.at(-1);
-  // Without a comma before it, the left side still carries the question's words; its last name is the alternative.
-  if (lastName !== undefined && /^(?:which|who|what|is|are|was|did|does)\b/i.test(left)) left = lastName;
-  return left === '' || right === '' || left.length > 120 || right.length > 120 ? null : [left, right];
-}
-
-const measures: Readonly<Record<string, string>> = {
-  higher: 'How high', taller: 'How tall', longer: 'How long', larger: 'How large', bigger: 'How large', smaller: 'How large', shorter: 'How long', deeper: 'How deep', wider: 'How wide', heavier: 'How heavy', lower: 'How high',
-};
-const timeWords = /\b(?:first|last|earlier|later|before|after)\b/i;
-
-/**
- * The steps of a comparison whose form is plain enough to be taken apart without a model: "Which was opened first, A or B?", "Which is longer, A or B?",
- * "Who was born earlier, A or B?", "Were A and B born in the same city?". null for every other form.
- */
-export function comparisonSteps(question: string): readonly [string, string] | null {
-  const text = question.trim().replace(/\s*\?+\s*$/, '');
-  const both = (make: (name: string) => string, names: readonly [string, string]): readonly [string, string] => [make(names[0]), make(names[1])];
-
-  const same = /^(are|were|is|was|do|did|does|have|has)\s+(?:both\s+)?(.+)\s+(from|in|on|at|of|by|to|with|for)\s+the same\s+([\p{L}]+)(.*)$/iu.exec(text);
-  if (same !== null) {
-    const [, verb = '', subject = '', preposition = '', kind = '', rest = ''] = same;
-    const [a, b] = entitiesOf(` x ${subject}`);
-    if (a === undefined || b === undefined || rest.trim() !== '') return null;
-    const after = subject.slice(subject.indexOf(b) + b.length).replace(/^\s*,?\s*(?:both\s+)?/, '').trim();
-    if (/[,#]/.test(after) || after.split(' ').length > 5 || !new RegExp(`${escaped(a)}\\s+and\\s+(?:the\\s+)?${escaped(b)}`).test(subject)) return null;
-    const one = ({ are: 'is', were: 'was', do: 'does', have: 'has' } as Record<string, string>)[verb.toLowerCase()] ?? verb.toLowerCase();
-    const head = `${preposition.charAt(0).toUpperCase()}${preposition.slice(1).toLowerCase()} which ${kind}`;
-    return both((name) => `${head} ${one} ${name}${after === '' ? '' : ` ${after.replace(/\btheir\b/g, 'the')}`}?`, [a, b]);
-  }
-
-  const names = alternativesOf(question);
-  if (names === null) return null;
-  const head = (text.slice(0, text.lastIndexOf(names[0])).replace(/[,:]\s*$/, '') || '').trim();
-  const measured = /^(?:which|what|who)\b[^,]*\b(?:is|was|are)\s+(?:the\s+)?(\w+)$/i.exec(head);
-  const measure = measures[(measured?.[1] ?? '').toLowerCase()];
-  if (measure !== undefined) return both((name) => `${measure} is ${name}?`, names);
-  if (!timeWords.test(head)) return null;
-  const passive = /^(?:which|what|who)\b(?:\s+\w+){0,3}?\s+(was|is|were)\s+([\p{L}]+)\s+(?:first|last|earlier|later)$/iu.exec(head);
-  if (passive !== null) return both((name) => `When was ${name} ${passive[2] ?? ''}?`, names);
-  const active = /^(?:which|what|who)\b(?:\s+\w+){0,2}?\s+(opened|died|began|started|ended|closed|appeared)\s+(?:first|last|earlier|later)$/iu.exec(head);
-  const infinitive = ({ opened: 'open', died: 'die', began: 'begin', started: 'start', ended: 'end', closed: 'close', appeared: 'appear' } as Record<string, string>)[(active?.[1] ?? '').toLowerCase()];
-  return infinitive === undefined ? null : both((name) => `When did ${name} ${infinitive}?`, names);
-}
-
-function escaped(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-}
-
 const sameForm = /^(?:are|were|is|was|do|did|does|have|has)\b.*\b(?:same|both)\b/i;
 
 /**
- * The answer to a comparison over exactly two facts, or null. Lifespans are left to the model ("who lived longer" needs four dates), and so is "both"
- * unless it asks for sameness.
+ * The answer to a comparison over the facts that its steps found, or null. Two facts are set against each other; "who lived longer" takes four, birth and
+ * death of each. "both" is left to the model unless it asks for sameness.
  */
 export function decide(question: string, facts: readonly Compared[]): string | null {
+  const alternatives = alternativesOf(question);
+  if (/\blived (?:longer|shorter)\b/i.test(question)) return alternatives === null ? null : longerLife(question, facts, alternatives);
   const [a, b] = facts;
   if (facts.length !== 2 || a === undefined || b === undefined || a.answer === '' || b.answer === '') return null;
-  if (sameForm.test(question.trim()) && /\bsame\b/i.test(question) && !/\b(?:earlier|later|older|younger)\b/i.test(question)) {
-    if (isAdjective(a.answer) !== isAdjective(b.answer)) return null;
-    const left = wordsOf(a.answer);
-    const right = wordsOf(b.answer);
-    const [short, long] = left.length <= right.length ? [left, right] : [right, left];
-    return short.length > 0 && short.every((word) => long.includes(word)) ? 'yes' : left.some((word) => right.includes(word)) ? null : 'no';
-  }
-  const alternatives = alternativesOf(question);
+  if (sameForm.test(question.trim()) && /\bsame\b/i.test(question) && !/\b(?:earlier|later|older|younger)\b/i.test(question)) return isSame(question, a.answer, b.answer);
   if (alternatives === null) return null;
   const least = wantsLeast.test(question);
   const most = wantsMost.test(question);
-  if (least === most || /\blived\b|\blifespan\b/i.test(question)) return null;
+  if (least === most) return null;
   const bothDates = dateValue(a.answer) !== null && dateValue(b.answer) !== null;
   const [x, y] = bothDates ? [dateValue(a.answer), dateValue(b.answer)] : [numberValue(a.answer), numberValue(b.answer)];
   if (x === null || y === null || x === y) return null;
@@ -122,9 +64,32 @@ export function decide(question: string, facts: readonly Compared[]): string | n
   return nameIn(winner.question, alternatives);
 }
 
-/** A nationality ("Danish") and a country ("Denmark") cannot be compared by their letters. */
-function isAdjective(answer: string): boolean {
-  return /(?:an|ish|ese|ch|ic|i)$/i.test(answer.trim()) && !/(?:land|stan|istan|japan|iran|sudan|oman|jordan|azerbaijan|taiwan|bhutan|pakistan|cardigan|michigan|mali|fiji|malawi|haiti|burundi|djibouti|brunei|republic)$/i.test(answer.trim());
+/** Whether two answers name the same: by country where both name one, else by their words, else by year. */
+function isSame(question: string, left: string, right: string): string | null {
+  const [one, other] = [nationOf(left), nationOf(right)];
+  if (one !== null && other !== null && /\b(?:country|nationality|nation)\b/i.test(question)) return one === other ? 'yes' : 'no';
+  if (/\byear\b/i.test(question)) {
+    const [x, y] = [/\b\d{3,4}\b/.exec(left)?.[0], /\b\d{3,4}\b/.exec(right)?.[0]];
+    return x === undefined || y === undefined ? null : x === y ? 'yes' : 'no';
+  }
+  const l = wordsOf(left);
+  const r = wordsOf(right);
+  const [short, long] = l.length <= r.length ? [l, r] : [r, l];
+  if (short.length > 0 && short.every((word) => long.includes(word))) return 'yes';
+  // A nationality that is not known and a country cannot be compared by their letters.
+  if ((one === null) !== (other === null) && /\b(?:country|nationality|nation)\b/i.test(question)) return null;
+  return l.some((word) => r.includes(word)) ? null : 'no';
+}
+
+function longerLife(question: string, facts: readonly Compared[], alternatives: readonly [string, string]): string | null {
+  const spans = alternatives.map((name) => {
+    const own = facts.filter((fact) => nameIn(fact.question, alternatives) === name).map((fact) => dateValue(fact.answer));
+    const [from, to] = own;
+    return own.length === 2 && from !== null && from !== undefined && to !== null && to !== undefined ? Math.abs(to - from) : null;
+  });
+  const [x = null, y = null] = spans;
+  if (x === null || y === null || x === y) return null;
+  return x > y === /\blonger\b/i.test(question) ? alternatives[0] : alternatives[1];
 }
 
 /** Which alternative a sub-question is about: the one that shares the most words that the other lacks. */

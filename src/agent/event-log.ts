@@ -42,7 +42,7 @@ const answerType = oneOf<AnswerType>({ person: true, place: true, date: true, nu
 const planSchema = v.object({
   nodes: list(v.object({ id: nodeId, q: v.string(), deps: list(nodeId), answerType: v.fallback(answerType, 'other') })),
   final: v.object({ deps: list(nodeId), op: v.picklist(['answer', 'compare']) }),
-  source: oneOf<Plan['source']>({ router: true, 'comparison-form': true, llm: true, 'llm-fixed': true, 'llm-repaired': true, 'single-step': true, edited: true, gold: true }),
+  source: oneOf<Plan['source']>({ router: true, form: true, llm: true, 'llm-fixed': true, 'llm-repaired': true, 'single-step': true, edited: true, gold: true }),
 }) satisfies v.GenericSchema<unknown, Plan>;
 const answerSchema = v.object({
   short: v.string(),

@@ -22,7 +22,7 @@ export interface Plan {
   readonly nodes: readonly PlanNode[];
   readonly final: { readonly deps: readonly number[]; readonly op: 'answer' | 'compare' };
   /** Which rung of the repair ladder gave it (METHODS §8.3). */
-  readonly source: 'router' | 'comparison-form' | 'llm' | 'llm-fixed' | 'llm-repaired' | 'single-step' | 'edited' | 'gold';
+  readonly source: 'router' | 'form' | 'llm' | 'llm-fixed' | 'llm-repaired' | 'single-step' | 'edited' | 'gold';
 }
 
 /** A quote that stands word for word in its passage: `passage.text.slice(span.start, span.end) === quote`. */

@@ -27,6 +27,8 @@ export interface AgentSettings {
   readonly evidenceTokens: number;
   /** How the question is read as a whole when the plan fails: five whole passages (about a thousand tokens), or packed sentences where prompt work is dear. */
   readonly wholeReading: 'passages' | 'sentences';
+  /** Plans of plain forms and facts in known forms are made and read by code, before any model is asked. */
+  readonly byCode: boolean;
   /** Characters of a question that are kept. */
   readonly maxQuestionCharacters: number;
   readonly temperature: number;
@@ -52,6 +54,7 @@ export const defaultSettings: AgentSettings = {
   maxWallMs: 30 * 60_000,
   evidenceTokens: 320,
   wholeReading: 'sentences',
+  byCode: true,
   maxQuestionCharacters: 4000,
   temperature: 0,
   seed: 13,

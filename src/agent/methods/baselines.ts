@@ -3,6 +3,7 @@ import type { AnswerSentence } from '../events.ts';
 import { evidenceOf, isUnknown, packSentences, shortAnswer } from '../evidence.ts';
 import { CitationList, type Method } from '../harness.ts';
 import { answerSchema, directMessages } from '../prompts.ts';
+import { answerByForm } from './foray.ts';
 import { answerFromFacts, notFound, readPassages } from './read.ts';
 
 /** One search, five whole passages, one call. */
@@ -43,16 +44,18 @@ export const direct: Method = {
   },
 };
 
-/** Without any model: the best sentences of a hybrid search, word for word. Never an answer of its own making. */
+/** Without any model: facts that passages state in known forms, else the best sentences of a hybrid search, word for word. Never an answer of its own making. */
 export const extractive: Method = {
   id: 'extractive',
   label: 'Best sentences',
-  description: 'Searches and shows the sentences that fit best, copied from the passages. No language model.',
+  description: 'Plain questions are answered from what passages state in known forms; for others it shows the sentences that fit best. No language model.',
   needsLlm: false,
   kind: 'baseline',
   source: 'Foray: the mode without a model',
   differences: 'No paper: sentences are copied from the passages, no answer is written.',
   run: async (tools) => {
+    const stated = await answerByForm(tools);
+    if (stated !== null) return stated;
     const { hits } = await tools.search(0, tools.question);
     tools.emit({ kind: 'answerStarted' });
     const packed = packSentences(hits.slice(0, 8), tools.question, 200, 2).sentences.slice(0, 5);

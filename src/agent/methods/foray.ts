@@ -3,19 +3,24 @@
  * APEX-Searcher's loop (METHODS §2.3) and ExSearch's record step (§3.3) with the guard rails that small models need (§8.3): always search (§4.24), grammar
  * everywhere, sentence packing, typed answers checked in code, deeper retrieval on failure (§4.12), and never worse than one search over the whole question.
  */
-import type { NodeStatus, Plan, PlanNode, StopReason } from '../events.ts';
+import type { Evidence, NodeStatus, Plan, PlanNode, StopReason } from '../events.ts';
 import { answerTypeOf, entitiesOf, faultsOf, fixSteps, inventedEntities, looksOneHop, planFromSteps, readyNodes, singleStep, substitute, wordsOf } from '../plan.ts';
-import { contentWords, isUnknown, shortAnswer, stemOf } from '../evidence.ts';
+import { contentWords, evidenceOf, isUnknown, readsAsOrder, shortAnswer, stemOf } from '../evidence.ts';
 import { editedPlan } from '../edits.ts';
-import { comparisonSteps, decide } from '../compare.ts';
+import { decide } from '../compare.ts';
+import { formSteps } from '../forms.ts';
+import { asksInKnownForm, leadFact } from '../leads.ts';
 import { BudgetSpent, type Method, type Outcome, type Tools } from '../harness.ts';
 import { answerSchema, answerTurn, jsonStringStream, planRepairTurn, planSchema, planTurn, prefix, querySchema, queryTurn, type Fact } from '../prompts.ts';
+import type { Hit } from '../../corpus/retriever.ts';
 import type { Message } from '../../engine/llm.ts';
 import { answerFromFacts, notFound, readPassages, Reader, type ReadFact } from './read.ts';
 
 interface NodeResult extends ReadFact {
   readonly question: string;
   readonly status: NodeStatus;
+  /** Answers that the same sentence gives with equal right; tried where the first leads nowhere. */
+  readonly others?: readonly string[];
 }
 
 export const foray: Method = {
@@ -37,8 +42,9 @@ export const foray: Method = {
 /** METHODS §8.3: router, then the repair ladder parse → fix → one re-ask → single step. */
 export async function proposePlan(tools: Tools): Promise<Plan> {
   const { question } = tools;
-  const compared = comparisonSteps(question);
-  let plan = compared !== null ? planFromSteps(compared, question, 'comparison-form') : looksOneHop(question) ? singleStep(question, 'router') : await planByModel(tools);
+  const byForm = tools.settings.byCode ? formSteps(question) : null;
+  const formed = byForm === null ? null : planFromSteps(byForm.steps, question, 'form');
+  let plan = formed !== null && faultsOf(formed, question).length === 0 ? formed : looksOneHop(question) ? singleStep(question, 'router') : await planByModel(tools);
   tools.emit({ kind: 'planProposed', plan });
   const edited = editedPlan(tools.deps.revision);
   if (edited !== null) {
@@ -102,7 +108,7 @@ async function executePlan(tools: Tools, plan: Plan): Promise<{ results: Map<num
   const answers = new Map<number, string>();
   const results = new Map<number, NodeResult>();
   const running = new Map<number, Promise<void>>();
-  const slots = Math.max(1, tools.llm.info.parallelSlots);
+  const slots = Math.max(1, tools.deps.llm?.info.parallelSlots ?? 1);
   let limited = false;
 
   const start = (node: PlanNode): void => {
@@ -111,7 +117,17 @@ async function executePlan(tools: Tools, plan: Plan): Promise<{ results: Map<num
       node.id,
       (async () => {
         try {
-          const result = await executeNode(tools, node, plan, answers);
+          let result = await executeNode(tools, node, plan, answers);
+          for (const dep of result.answer === '' ? node.deps : []) {
+            const source = results.get(dep);
+            for (const other of source?.others ?? []) {
+              if (source === undefined || result.answer !== '' || limited) break;
+              result = await executeNode(tools, node, plan, new Map([...answers, [dep, other]]));
+              if (result.answer === '') continue;
+              answers.set(dep, other);
+              results.set(dep, { ...source, answer: other });
+            }
+          }
           status.set(node.id, result.status);
           results.set(node.id, result);
           if (result.answer !== '') answers.set(node.id, result.answer);
@@ -166,6 +182,9 @@ async function executeNode(tools: Tools, node: PlanNode, plan: Plan, answers: Re
       break;
     }
     if (!repeated) deepest = hits;
+    const stated = round === 0 && tools.settings.byCode ? stateLead(tools, node.id, question, hits) : null;
+    if (stated !== null) return { ...stated, question, status: 'answered' };
+    if (tools.deps.llm === null) break;
     // A repeated query is not run again; the passages below those that were shown are read instead.
     const shown = deepest.slice(0, depth).filter((hit) => !offered.has(hit.passage.id));
     withoutNew = fresh.length === 0 && shown.length === 0 ? withoutNew + 1 : 0;
@@ -182,6 +201,16 @@ async function executeNode(tools: Tools, node: PlanNode, plan: Plan, answers: Re
   }
   tools.emit({ kind: 'nodeFinished', node: node.id, status: 'failed', answer: '', stop });
   return { question, answer: '', evidence: [], status: 'failed' };
+}
+
+/** What the subject's own passage states in a known form needs no model. */
+function stateLead(tools: Tools, node: number, question: string, hits: readonly Hit[]): (ReadFact & { readonly others: readonly string[] }) | null {
+  const fact = leadFact(question, hits);
+  if (fact === null || readsAsOrder(fact.passage.text.slice(fact.span.start, fact.span.end))) return null;
+  const evidence: readonly Evidence[] = [evidenceOf({ n: 1, passage: fact.passage, span: fact.span, text: '' }, node)];
+  tools.emit({ kind: 'evidenceRecorded', node, evidence });
+  tools.emit({ kind: 'nodeFinished', node, status: 'answered', answer: fact.answer, stop: 'answered' });
+  return { answer: fact.answer, evidence, others: fact.others };
 }
 
 /** Rewrites only when reading failed (OPERA, METHODS §4.12). A useless rewrite falls back to the names of the question. */
@@ -212,24 +241,19 @@ async function compose(tools: Tools, plan: Plan, results: ReadonlyMap<number, No
   };
 
   if (complete) {
-    const [only] = finals;
-    if (plan.final.op === 'answer' && finals.length === 1 && only !== undefined) {
-      tools.emit({ kind: 'answerDelta', text: only.answer });
-      return finish(only.answer, found, stop);
+    const settled = shortByCode(question, plan, results);
+    if (settled !== null) {
+      tools.emit({ kind: 'answerDelta', text: settled });
+      return finish(settled, found, stop);
     }
-    const decided = decide(question, finals.flatMap((result) => (result === undefined ? [] : [{ question: result.question, answer: result.answer }])));
-    if (decided !== null) {
-      tools.emit({ kind: 'answerDelta', text: decided });
-      return finish(decided, found, stop);
-    }
-    if (!limited) {
+    if (!limited && tools.deps.llm !== null) {
       const short = await composeByModel(tools, question, found);
       if (short !== '') return finish(short, found, stop);
     }
   }
 
   // Never worse than one search (METHODS §8.3): what the plan did not find is looked for with the whole question.
-  if (!limited && plan.nodes.length > 1) {
+  if (!limited && tools.deps.llm !== null && plan.nodes.length > 1) {
     try {
       const whole = await readWhole(tools);
       if (whole !== null) {
@@ -243,6 +267,33 @@ async function compose(tools: Tools, plan: Plan, results: ReadonlyMap<number, No
   }
   const partial = answerFromFacts('', found);
   return { answer: found.length === 0 ? notFound : partial, stop: limited ? 'budget' : 'not-found' };
+}
+
+/** The short answer where no model is needed for it: the last step's answer, or a comparison that code decides. null: some step has none, or code cannot tell. */
+function shortByCode(question: string, plan: Plan, results: ReadonlyMap<number, NodeResult>): string | null {
+  const finals = plan.final.deps.map((id) => ({ question: wayTo(plan, id), answer: results.get(id)?.answer ?? '' }));
+  const [only] = finals;
+  if (only === undefined || finals.some(({ answer }) => answer === '')) return null;
+  return plan.final.op === 'answer' && finals.length === 1 ? only.answer : decide(question, finals);
+}
+
+/** The answer of a question in a known form whose facts the passages state in known forms: no model is needed. null where one of them is not. */
+export async function answerByForm(tools: Tools): Promise<Outcome | null> {
+  const { question } = tools;
+  if (!tools.settings.byCode) return null;
+  const byForm = formSteps(question);
+  if (byForm === null && !asksInKnownForm(question)) return null;
+  const plan = byForm === null ? singleStep(question, 'router') : planFromSteps(byForm.steps, question, 'form');
+  if (faultsOf(plan, question).length > 0) return null;
+  if (byForm !== null) tools.emit({ kind: 'planProposed', plan });
+  const { results, limited } = await executePlan(tools, plan);
+  return shortByCode(question, plan, results) === null ? null : compose(tools, plan, results, limited);
+}
+
+/** The wordings of a step and of those that lead to it: which part of the question it belongs to. */
+function wayTo(plan: Plan, id: number): string {
+  const node = plan.nodes.find((other) => other.id === id);
+  return node === undefined ? '' : [...node.deps.map((dep) => wayTo(plan, dep)), node.q].join(' ');
 }
 
 async function composeByModel(tools: Tools, question: string, found: readonly NodeResult[]): Promise<string> {

@@ -13,6 +13,9 @@ type Rejection = Extract<AgentEvent, { kind: 'evidenceRejected' }>['reason'];
 /** A bare number is no height: a small model takes the next year for it. */
 const asksForMeasure = /^how (?:high|tall|deep|wide|far|long|heavy)\b/i;
 
+const asksOfLife = /\b(?:born|die|died|nationality|buried)\b/i;
+const titleOf = (sentence: PackedSentence): string => sentence.passage.title.replace(/\s*\([^()]*\)\s*$/, '');
+
 export interface ReadFact {
   readonly answer: string;
   readonly evidence: readonly Evidence[];
@@ -73,7 +76,10 @@ export class Reader {
     const carriers = first.filter((sentence) => occursIn(answer, sentence.text));
     if (carriers.length === 0 && inTitle === undefined) return reject('answer-not-in-quote', answer);
     // A city that stands in a passage which never names the person asked about says nothing of that person.
-    const carrier = [...carriers, ...(inTitle === undefined ? [] : [inTitle])].find((sentence) => speaksOf(sentence.passage, subjectsOf(this.question)));
+    const speaking = [...carriers, ...(inTitle === undefined ? [] : [inTitle])].filter((sentence) => speaksOf(sentence.passage, subjectsOf(this.question)));
+    // Where the subject has its own passage, a date or a place of life that another passage gives is another's.
+    const own = asksOfLife.test(this.question) ? this.#offered.filter((sentence) => occursIn(titleOf(sentence), this.question)) : [];
+    const carrier = own.length === 0 ? speaking[0] : speaking.find((sentence) => own.some((other) => other.passage.id === sentence.passage.id));
     if (carrier === undefined) return reject('off-subject', answer);
     return this.#record(answer, carrier);
   }

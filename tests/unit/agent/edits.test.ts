@@ -13,7 +13,7 @@ async function run(edits: readonly RunEdit[]): Promise<readonly AgentEvent[]> {
   const method = methodById('foray');
   if (method === undefined) throw new Error('no method');
   const events: AgentEvent[] = [];
-  const deps = { llm: scriptedLlm(toyScript), retriever: toyRetriever(), now: () => 0, settings: defaultSettings, revision: { from: 'before', edits } };
+  const deps = { llm: scriptedLlm(toyScript), retriever: toyRetriever(), now: () => 0, settings: { ...defaultSettings, byCode: false }, revision: { from: 'before', edits } };
   for await (const event of runMethod('r', toyQuestion, method, deps, new AbortController().signal)) events.push(event);
   return events;
 }

@@ -11,7 +11,7 @@ async function realLog(): Promise<AgentEvent[]> {
   const method = methodById('foray');
   if (method === undefined) throw new Error('no method');
   const log: AgentEvent[] = [];
-  const deps = { llm: scriptedLlm(toyScript), retriever: toyRetriever(), now: () => 0, settings: defaultSettings };
+  const deps = { llm: scriptedLlm(toyScript), retriever: toyRetriever(), now: () => 0, settings: { ...defaultSettings, byCode: false } };
   for await (const event of runMethod('r', toyQuestion, method, deps, new AbortController().signal)) log.push(event);
   return log;
 }

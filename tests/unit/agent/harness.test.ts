@@ -21,7 +21,7 @@ function start(method: string, options: { question?: string; script?: Script; se
     ...(options.delayMs === undefined ? {} : { delayMs: options.delayMs }),
   });
   const retriever = toyRetriever(options.passages ?? toyPassages);
-  const deps: AgentDeps = { llm, retriever, now: () => performance.now(), settings: { ...defaultSettings, ...options.settings }, ...options.deps };
+  const deps: AgentDeps = { llm, retriever, now: () => performance.now(), settings: { ...defaultSettings, byCode: false, ...options.settings }, ...options.deps };
   const found = methodById(method);
   if (found === undefined) throw new Error(`no method ${method}`);
   return { llm, retriever, events: runMethod('run-1', options.question ?? toyQuestion, found, deps, options.signal ?? new AbortController().signal) };

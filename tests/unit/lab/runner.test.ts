@@ -21,7 +21,7 @@ function toyAsk(): Ask & { asked: string[] } {
     asked.push(`${method} ${question.id}`);
     const found = methodById(method);
     if (found === undefined) throw new Error(`no method ${method}`);
-    const deps = { llm: scriptedLlm(toyScript), retriever: toyRetriever(), now: () => performance.now(), settings: { ...defaultSettings, seed } };
+    const deps = { llm: scriptedLlm(toyScript), retriever: toyRetriever(), now: () => performance.now(), settings: { ...defaultSettings, byCode: false, seed } };
     return runMethod(`run-${method}-${question.id}`, question.question, found, deps, signal);
   };
   return Object.assign(ask, { asked });

@@ -29,7 +29,7 @@ async function realRun(method: string, stopAfter = Infinity): Promise<AgentEvent
   const controller = new AbortController();
   const llm = method === 'extractive' ? null : scriptedLlm(toyScript);
   const out: AgentEvent[] = [];
-  for await (const event of runMethod('r', toyQuestion, found, { llm, retriever: toyRetriever(), now: () => performance.now(), settings: defaultSettings }, controller.signal)) {
+  for await (const event of runMethod('r', toyQuestion, found, { llm, retriever: toyRetriever(), now: () => performance.now(), settings: { ...defaultSettings, byCode: false } }, controller.signal)) {
     out.push(event);
     if (out.length === stopAfter) controller.abort();
   }
