@@ -2,7 +2,7 @@
  * The library surface: everything the page, the benchmark and other programs do with Foray goes through a `Searcher`.
  * The contracts stand here; `createSearcher` in `searcher.ts` joins the workers, the engine and the agent behind them.
  */
-import type { AgentEvent, Plan } from './agent/events.ts';
+import type { AgentEvent, Plan, RunEdit } from './agent/events.ts';
 import type { Retriever } from './corpus/retriever.ts';
 import type { DeviceVerdict } from './engine/device.ts';
 import type { LlmInfo } from './engine/llm.ts';
@@ -25,6 +25,11 @@ export interface Searcher {
    * Without a loaded language model the run is extractive (method `extractive`).
    */
   ask(question: string, options?: AskOptions): Run;
+  /**
+   * Goes on with a run that was broken off (`History.broken`), under its own id and with the options that it was begun with. Its events begin with what the log
+   * tells; finished calls are not made again. A run that is no longer stored fails with `run/gone`.
+   */
+  resume(id: string): Run;
   /** Stops every worker. The searcher cannot be used afterwards. */
   dispose(): Promise<void>;
 }
@@ -36,8 +41,23 @@ export interface AskOptions {
   /** Hold the proposed plan for this long (ms) so that it can be edited; default 0. `Infinity` waits for `approvePlan`. */
   readonly planPauseMs?: number;
   readonly corpora?: readonly string[];
+  /**
+   * Goes on from an earlier run with changes of the person's (METHODS §8.9): its options hold, `question` is that run's, and only what the changes reach is worked
+   * out anew, as long as the same model is loaded. Fails with `run/gone` if that run is no longer stored.
+   */
+  readonly revision?: { readonly from: string; readonly edits: readonly RunEdit[] };
   /** Overrides of single limits. */
   readonly settings?: Partial<AgentSettings>;
+}
+
+/** A run whose page was closed or crashed in the middle. */
+export interface BrokenRun {
+  readonly id: string;
+  readonly question: string;
+  readonly method: string;
+  readonly model: string | null;
+  /** It searched by meaning: without the embedder it would find other passages. */
+  readonly usedDense: boolean;
 }
 
 /** Earlier runs on this device, newest first; they outlive the page. */
@@ -46,6 +66,10 @@ export interface History {
   /** The run's events in order, without the text deltas; null if it is gone. */
   events(id: string): Promise<readonly AgentEvent[] | null>;
   remove(id: string): Promise<void>;
+  /** The newest run, if it was broken off and goes on in no other tab; null else. */
+  broken(): Promise<BrokenRun | null>;
+  /** Ends a broken run as it is: it counts as stopped by the person. */
+  close(id: string): Promise<void>;
 }
 
 export interface Run {
@@ -57,6 +81,8 @@ export interface Run {
   /** Replaces the plan while it is held; throws `run/plan-invalid`. */
   editPlan(plan: Plan): void;
   approvePlan(): void;
+  /** Calls of the model that were taken over from the run that this one goes on from, so far. */
+  reusedCalls(): number;
 }
 
 export interface CorpusStatus {
@@ -133,6 +159,12 @@ export interface Models {
   use(id: string, signal: AbortSignal): Promise<void>;
   /** The person's own OpenAI-compatible server, for example `http://127.0.0.1:11434/v1`. */
   useEndpoint(url: string, model: string, signal: AbortSignal, options?: EndpointOptions): Promise<void>;
+  /**
+   * Loads a second language model that plans and writes queries while the other one reads and answers (AI-SearchPlanner); null: one model does both again. Both
+   * are in memory at the same time. It is not loaded again at the next visit.
+   */
+  usePlanner(id: string | null, signal: AbortSignal): Promise<void>;
+  readonly planner: LlmInfo | null;
   unload(role: 'llm' | 'embedder'): Promise<void>;
   /** Removes the stored files. */
   remove(id: string): Promise<void>;

@@ -48,6 +48,7 @@ const catalogue = {
   'document/not-found': ['The library holds no document {id}.', false],
   'question/empty': ['Type a question first.', false],
   'run/busy': ['A question is being answered already. Stop it first.', true],
+  'run/gone': ['The earlier run is no longer stored on this device. Ask the question again.', false],
   'run/unknown-method': ['There is no method named {method}.', false],
   'lab/bad-row': ['Line {line} of {file} is not {what}: {reason}. Correct the file and start again.', false],
   'lab/timeout': ['The question was not answered within {seconds} s and was stopped. Give it more time or use a smaller model.', true],

@@ -12,7 +12,7 @@ import { checkGoldenVectors, type Embedder, type GoldenVector } from './engine/e
 import type { Host } from './engine/host.ts';
 import type { Llm, LlmBackendId } from './engine/llm.ts';
 import { catalogue, obstacle, recommend, type LlmRow, type ModelRow, type ModelStatus } from './engine/models.ts';
-import type { EmbedWorkerApi, LlmWorkerApi, ModelBlobs } from './engine/worker-api.ts';
+import type { EmbedWorkerApi, LlmLoadRequest, LlmWorkerApi, ModelBlobs } from './engine/worker-api.ts';
 import type { Progress } from './progress.ts';
 
 /** `models/index.json` beside the page: complete local copies by catalogue id, and rows that the server adds. */
@@ -57,6 +57,7 @@ export interface ModelServiceOptions {
   readonly base: string;
   readonly corpus: Host<CorpusWorkerApi>;
   readonly llmHost: Host<LlmWorkerApi>;
+  readonly plannerHost: Host<LlmWorkerApi>;
   readonly embedHost: Host<EmbedWorkerApi>;
   readonly device: Promise<DeviceVerdict>;
   readonly localModels: Promise<LocalModels>;
@@ -70,6 +71,7 @@ export interface ModelServiceOptions {
 
 export interface ModelService extends Models {
   readonly liveLlm: Llm | null;
+  readonly livePlanner: Llm | null;
   readonly liveEmbedder: Embedder | null;
   /** Resolves when the rows are filled in. */
   readonly started: Promise<void>;
@@ -90,6 +92,7 @@ export function createModelService(options: ModelServiceOptions): ModelService {
   const rowsById = new Map<string, ModelRow>();
   const statuses = new Map<string, ModelStatus>();
   let llm: Llm | null = null;
+  let planner: Llm | null = null;
   let embedder: Embedder | null = null;
   const loaded: { llm: string | null; embedder: string | null } = { llm: null, embedder: null };
 
@@ -190,25 +193,25 @@ export function createModelService(options: ModelServiceOptions): ModelService {
       options.onEmbedder(next);
       return;
     }
-    const script: unknown = row.backend === 'scripted' ? JSON.parse((await blobs[row.files[0]?.path ?? '']?.text()) ?? 'null') : undefined;
     llm = null;
-    llm = await loadLlm(
-      options.llmHost,
-      {
-        backend: row.backend,
-        modelId: row.id,
-        label: row.label,
-        files: blobs,
-        contextTokens: Math.min(row.contextTokens, 4096),
-        threads: verdict.threads,
-        useGpu: verdict.gpu !== null && !verdict.gpu.software,
-        ...(script === undefined ? {} : { script }),
-      },
-      signal,
-      onProgress,
-    );
+    llm = await loadLlm(options.llmHost, await loadRequest(row, blobs), signal, onProgress);
     ready('llm', row.id);
     options.onLlm(llm);
+  }
+
+  async function loadRequest(row: LlmRow, blobs: ModelBlobs): Promise<LlmLoadRequest> {
+    const verdict = await options.device;
+    const script: unknown = row.backend === 'scripted' ? JSON.parse((await blobs[row.files[0]?.path ?? '']?.text()) ?? 'null') : undefined;
+    return {
+      backend: row.backend,
+      modelId: row.id,
+      label: row.label,
+      files: blobs,
+      contextTokens: Math.min(row.contextTokens, 4096),
+      threads: verdict.threads,
+      useGpu: verdict.gpu !== null && !verdict.gpu.software,
+      ...(script === undefined ? {} : { script }),
+    };
   }
 
   /** Other backends whose files are at hand already: falling back must not start a download that nobody asked for. */
@@ -233,6 +236,12 @@ export function createModelService(options: ModelServiceOptions): ModelService {
     started,
     get liveLlm() {
       return llm;
+    },
+    get livePlanner() {
+      return planner;
+    },
+    get planner() {
+      return planner?.info ?? null;
     },
     get liveEmbedder() {
       return embedder;
@@ -299,6 +308,29 @@ export function createModelService(options: ModelServiceOptions): ModelService {
         else change(endpointId, { state: 'failed', reason: String(error) });
         throw error;
       }
+    },
+    async usePlanner(id, signal) {
+      await started;
+      const before = planner;
+      planner = null;
+      await before?.dispose();
+      if (id === null) {
+        options.plannerHost.stop();
+        publish();
+        return;
+      }
+      const row = rowsById.get(id);
+      if (row === undefined || row.role !== 'llm') throw new AppError('download/not-found', { file: id, status: 'unknown model' });
+      const state = statuses.get(id)?.state;
+      try {
+        const blobs = await fetchFiles(row, signal);
+        planner = await loadLlm(options.plannerHost, await loadRequest(row, blobs), signal, (progress) => change(id, { progress }));
+      } catch (error) {
+        settle(row, error);
+        throw error;
+      }
+      // The row speaks of the model that answers; as a planner the same files only lie ready.
+      change(id, { state: state === 'ready' ? 'ready' : row.files.length === 0 ? 'absent' : 'stored', progress: null, error: null });
     },
     async unload(role) {
       const id = loaded[role];

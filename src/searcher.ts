@@ -2,13 +2,9 @@
  * Joins workers, engine and agent to the `Searcher` of `api.ts`. The main thread coordinates here: it embeds queries, feeds the embedding of own documents,
  * runs the agent loop, and hands everything else to the workers.
  */
-import type { AgentEvent, Plan } from './agent/events.ts';
-import { decodeEvents } from './agent/event-log.ts';
-import { defaultSettings, runMethod, type AgentSettings } from './agent/harness.ts';
-import { methodById } from './agent/methods/registry.ts';
 import { prefix } from './agent/prompts.ts';
-import { assertValid } from './agent/plan.ts';
-import type { AskOptions, CorpusStatus, DocumentStatus, Library, Run, Searcher } from './api.ts';
+import type { CorpusStatus, DocumentStatus, Library, Searcher } from './api.ts';
+import { permittedLocks } from './corpus/locks.ts';
 import type { Retriever } from './corpus/retriever.ts';
 import { spawnCorpusWorker, type CorpusSummary, type CorpusWorkerApi, type LibrarySnapshot } from './corpus/worker-api.ts';
 import { probeDevice } from './engine/device.ts';
@@ -16,8 +12,9 @@ import { checkGoldenVectors, type Embedder, type EmbedderInfo } from './engine/e
 import { createHost } from './engine/host.ts';
 import { complete, type Llm } from './engine/llm.ts';
 import { spawnEmbedWorker, spawnLlmWorker, type EmbedWorkerApi, type LlmWorkerApi } from './engine/worker-api.ts';
-import { abortError, AppError, fromWire, isAbort, toWire } from './errors.ts';
+import { abortError, AppError, fromWire, isAbort } from './errors.ts';
 import { createModelService, decodeLocalModels, type LocalModels } from './model-service.ts';
+import { createRuns } from './runs.ts';
 
 export interface SearcherOptions {
   /** Absolute address of the page's folder, with a closing slash. */
@@ -37,6 +34,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
   const corpus = createHost<CorpusWorkerApi>({ name: 'corpus', spawn: spawnCorpusWorker });
   // A CPU engine hears a stop only between prompt batches; ended earlier, the worker would take the loaded model with it.
   const llmHost = createHost<LlmWorkerApi>({ name: 'llm', spawn: spawnLlmWorker, graceSeconds: 10 });
+  const plannerHost = createHost<LlmWorkerApi>({ name: 'planner', spawn: spawnLlmWorker, graceSeconds: 10 });
   const embedHost = createHost<EmbedWorkerApi>({ name: 'embed', spawn: spawnEmbedWorker });
   const lifetime = new AbortController();
 
@@ -52,6 +50,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
     base: options.base,
     corpus,
     llmHost,
+    plannerHost,
     embedHost,
     device,
     localModels,
@@ -236,153 +235,29 @@ export function createSearcher(options: SearcherOptions): Searcher {
     }
   }
 
-  let running: string | null = null;
-
-  function ask(question: string, askOptions: AskOptions = {}): Run {
-    const id = crypto.randomUUID();
-    const controller = new AbortController();
-    const hold = createPlanHold(question, askOptions.planPauseMs ?? 0);
-    return {
-      id,
-      events: record(id, question, events(id, question, askOptions, controller.signal, hold)),
-      stop: () => controller.abort(abortError()),
-      editPlan: (plan) => hold.edit(plan),
-      approvePlan: () => hold.approve(),
-    };
-  }
-
-  async function* events(id: string, question: string, askOptions: AskOptions, signal: AbortSignal, hold: PlanHold): AsyncGenerator<AgentEvent, void, undefined> {
-    const method = methodById(askOptions.method ?? (models.liveLlm === null ? 'extractive' : 'foray'));
-    const failed = (error: AppError): AgentEvent => ({
-      runId: id, seq: 0, atMs: 0, kind: 'runFailed', error: toWire(error),
-      cost: { llmCalls: 0, promptTokens: 0, cachedTokens: 0, outputTokens: 0, searches: 0, wallMs: 0, overheadMs: 0 },
-    });
-    if (running !== null) {
-      yield failed(new AppError('run/busy'));
-      return;
-    }
-    if (method === undefined) {
-      yield failed(new AppError('run/unknown-method', { method: askOptions.method ?? '' }));
-      return;
-    }
-    running = id;
-    try {
-      const llm = models.liveLlm;
-      if (method.id !== 'foray') warming?.abort(abortError());
-      // Prompt work is what a CPU has least of (FACTS): a GPU or a server reads three times as much evidence per step.
-      const onCpu = llm?.info.device === 'wasm';
-      const settings: AgentSettings = {
-        ...defaultSettings,
-        ...(onCpu ? {} : { evidenceTokens: defaultSettings.evidenceTokens * 2, wholeReading: 'passages' as const }),
-        ...(askOptions.seed === undefined ? {} : { seed: askOptions.seed }),
-        ...askOptions.settings,
-      };
-      yield* runMethod(
-        id,
-        question,
-        method,
-        {
-          llm,
-          retriever,
-          now: () => performance.now(),
-          settings,
-          ...(askOptions.corpora === undefined ? {} : { corpora: askOptions.corpora }),
-          ...(hold.pauseMs > 0 ? { holdPlan: hold.hold } : {}),
-        },
-        signal,
-      );
-    } finally {
-      running = null;
-    }
-  }
-
-  /** Passes the events through and keeps them in the run log, so that a session can be opened again after the page was closed. */
-  async function* record(id: string, label: string, source: AsyncIterable<AgentEvent>): AsyncGenerator<AgentEvent, void, undefined> {
-    const startedAt = Date.now();
-    let batch: AgentEvent[] = [];
-    let writable = true;
-    const flush = async (): Promise<void> => {
-      const toWrite = batch;
-      batch = [];
-      if (!writable || toWrite.length === 0) return;
-      try {
-        await corpus.call('appendRun', { id, label: label.slice(0, 200), startedAt, events: toWrite });
-      } catch (error) {
-        if (!(error instanceof AppError)) throw error;
-        // Without room the session goes on in memory; the library's notice tells it (FAULTS S2).
-        writable = false;
-      }
-    };
-    let lastWrite = performance.now();
-    for await (const event of source) {
-      if (event.kind !== 'answerDelta') batch.push(event);
-      yield event;
-      if (performance.now() - lastWrite > 2000) {
-        lastWrite = performance.now();
-        await flush();
-      }
-    }
-    await flush();
-  }
+  const runs = createRuns({
+    corpus,
+    retriever,
+    liveLlm: () => models.liveLlm,
+    livePlanner: () => models.livePlanner,
+    onStart: (method) => {
+      if (method !== 'foray') warming?.abort(abortError());
+    },
+    today: () => Date.now(),
+    locks: permittedLocks(navigator.locks),
+  });
 
   return {
     device,
     retriever,
     library,
     models,
-    history: {
-      list: () => corpus.call('runs', undefined),
-      async events(id) {
-        const stored = await corpus.call('run', { id });
-        return stored === null ? null : decodeEvents(stored);
-      },
-      remove: (id) => corpus.call('deleteRun', { id }),
-    },
-    ask,
+    history: runs.history,
+    ask: runs.ask,
+    resume: runs.resume,
     async dispose() {
       lifetime.abort(abortError());
-      for (const host of [llmHost, embedHost, corpus]) host.stop();
-    },
-  };
-}
-
-interface PlanHold {
-  readonly pauseMs: number;
-  readonly hold: (plan: Plan, signal: AbortSignal) => Promise<Plan>;
-  edit(plan: Plan): void;
-  approve(): void;
-}
-
-/** Holds a proposed plan until it is approved, the pause is over, or the run is stopped. An edit restarts nothing: it replaces what will run. */
-function createPlanHold(question: string, pauseMs: number): PlanHold {
-  let current: Plan | null = null;
-  let release: (() => void) | null = null;
-  return {
-    pauseMs,
-    async hold(plan, signal) {
-      current = plan;
-      await new Promise<void>((resolve, reject) => {
-        const stop = (): void => reject(abortError());
-        if (signal.aborted) stop();
-        signal.addEventListener('abort', stop, { once: true });
-        const timer = Number.isFinite(pauseMs) ? setTimeout(resolve, pauseMs) : undefined;
-        release = () => {
-          clearTimeout(timer);
-          signal.removeEventListener('abort', stop);
-          resolve();
-        };
-      });
-      release = null;
-      return current;
-    },
-    edit(plan) {
-      if (release === null) throw new AppError('run/plan-invalid', { reason: 'the plan is not waiting for changes' });
-      const edited: Plan = { ...plan, source: 'edited' };
-      assertValid(edited, question);
-      current = edited;
-    },
-    approve() {
-      release?.();
+      for (const host of [llmHost, plannerHost, embedHost, corpus]) host.stop();
     },
   };
 }

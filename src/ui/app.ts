@@ -12,6 +12,7 @@ import type { ModelStatus } from '../engine/models.ts';
 import { abortError, AppError, isAbort } from '../errors.ts';
 import { cutText, maxQuestionCharacters, type Launch } from '../launch.ts';
 import type { Progress } from '../progress.ts';
+import { createPassages } from './passages.ts';
 import { effortSettings, readPreferences, savePreferences, type Preferences, type PreferenceStorage } from './preferences.ts';
 import { reduceRun, releasePlan, replayRun, startRun, type RunView } from './state.ts';
 
@@ -526,6 +527,7 @@ export function createApp(options: AppOptions) {
   }
 
   return {
+    ...createPassages(searcher),
     view, modelPanel, preferences, setPreferences, faults, report, dismissFault, update, safeStart,
     draft, draftNotice, setDraft, examples, preview,
     runs, shown, shownId, liveId, isStopping, elapsedMs, planError, ask, stop, runPlan, newQuestion,

@@ -101,7 +101,7 @@ describe('asking', () => {
       })(),
       stop: () => {},
       editPlan: () => {},
-      approvePlan: () => {},
+      approvePlan: () => {}, reusedCalls: () => 0,
     });
     const app = open({}, undefined, (searcher) => ({ ...searcher, ask: () => broken('b') }));
     await app.ask('q');
@@ -121,7 +121,7 @@ describe('asking', () => {
       })(),
       stop: () => {},
       editPlan: () => {},
-      approvePlan: () => {},
+      approvePlan: () => {}, reusedCalls: () => 0,
     });
     const app = open({}, undefined, (searcher) => ({ ...searcher, ask: () => many('m') }));
     let renders = 0;
