@@ -136,7 +136,7 @@ export type AgentEventBody =
   | { readonly kind: 'trajectoryStarted'; readonly trajectory: number; /** most that may follow */ readonly of: number; readonly seed: number }
   | { readonly kind: 'trajectoryFinished'; readonly trajectory: number; readonly answer: string; readonly logp: AnswerLogp | null }
   /** METHODS §8.1: the answers over all trajectories. `ess` is null where the shares are votes. */
-  | { readonly kind: 'trajectoriesWeighted'; readonly scores: readonly { readonly answer: string; readonly score: number; readonly share: number }[]; readonly ess: number | null }
+  | { readonly kind: 'trajectoriesWeighted'; readonly scores: readonly { readonly answer: string; readonly score: number; readonly share: number }[]; readonly ess: number | null; /** log p(answer | evidence) − log p(answer) of the chosen answer, a trajectory, in nats (METHODS §8.1) */ readonly gains?: readonly number[] }
   /** Best-first search (METHODS §4.15). */
   | { readonly kind: 'treeExpanded'; readonly state: number; readonly parent: number | null; readonly depth: number; readonly value: number; readonly query: string }
   /** Table mode (METHODS §4.9): `rows` are the keys, in order. */

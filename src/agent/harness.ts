@@ -134,6 +134,8 @@ export interface Sampling {
 export interface SearchOptions extends Pick<SearchRequest, 'terms' | 'rerank' | 'links' | 'corpora'> {
   /** Passages; default `settings.retrieve`. */
   readonly k?: number;
+  /** A query that any node of the run tried counts as a repetition, for loops whose rounds are nodes of their own. */
+  readonly acrossNodes?: boolean;
 }
 
 export interface TextOptions extends Pick<GenerateRequest, 'stop' | 'logprobs'> {
@@ -253,10 +255,10 @@ export class Tools {
   }
 
   /** Searches and reports it. A refused repetition returns no hits and costs nothing. */
-  async search(node: number, asked: string, options: SearchOptions = {}): Promise<NodeSearch> {
+  async search(node: number, asked: string, { acrossNodes = false, ...options }: SearchOptions = {}): Promise<NodeSearch> {
     const query = editedQuery(this.deps.revision, node, asked);
     const tried = this.#tried.get(node) ?? [];
-    const repeats = tried.filter((earlier) => jaccard(earlier, query) >= 0.8).length;
+    const repeats = (acrossNodes ? [...this.#tried.values()].flat() : tried).filter((earlier) => jaccard(earlier, query) >= 0.8).length;
     tried.push(query);
     this.#tried.set(node, tried);
     if (repeats > 0) {

@@ -24,6 +24,8 @@ export type TrajectoryStep = { readonly t: number; readonly node: number | null 
   | { readonly kind: 'select'; readonly kept: readonly string[]; readonly dropped: readonly string[] }
   | {
       readonly kind: 'record';
+      /** What was looked up, earlier answers put in. */
+      readonly question: string;
       /** `text` stands word for word in passage `doc` at `span` (UTF-16 offsets, end exclusive). */
       readonly evidence: readonly { readonly doc: string; readonly span: readonly [start: number, end: number]; readonly text: string }[];
       readonly sufficient: boolean;
@@ -99,6 +101,7 @@ function pathOf(events: readonly AgentEvent[]): Pick<Trajectory, 'steps' | 'answ
   const steps: TrajectoryStep[] = [];
   const process: ProcessNote[] = [];
   const seen = new Set<string>();
+  const questions = new Map<number, string>();
   const waiting = new Map<number, Extract<TrajectoryStep, { kind: 'record' }>['evidence'][number][]>();
   const cost = { llmCalls: 0, promptTokens: 0, cachedTokens: 0, outputTokens: 0, searches: 0, wallMs: (events.at(-1)?.atMs ?? 0) - (events[0]?.atMs ?? 0) };
   let answer = '';
@@ -107,7 +110,7 @@ function pathOf(events: readonly AgentEvent[]): Pick<Trajectory, 'steps' | 'answ
     steps.push({ t: steps.length + 1, ...step });
   };
   const record = (node: number, sufficient: boolean, subAnswer: string): void => {
-    push({ kind: 'record', node, evidence: waiting.get(node) ?? [], sufficient, subAnswer });
+    push({ kind: 'record', node, question: questions.get(node) ?? '', evidence: waiting.get(node) ?? [], sufficient, subAnswer });
     waiting.delete(node);
   };
   const finish = (text: string, cites: readonly string[]): void => {
@@ -121,6 +124,9 @@ function pathOf(events: readonly AgentEvent[]): Pick<Trajectory, 'steps' | 'answ
       case 'planProposed':
       case 'planEdited':
         push({ kind: 'plan', node: null, plan: event.plan });
+        break;
+      case 'nodeStarted':
+        questions.set(event.node, event.question);
         break;
       case 'thought':
         push({ kind: 'think', node: event.node, text: event.text });
@@ -275,4 +281,19 @@ export function distinctAnswers(answers: readonly string[]): string[] {
 /** Answers with the same words are the same answer; case, accents, articles and punctuation do not count. */
 export function answerKey(answer: string): string {
   return wordsOf(answer).join(' ');
+}
+
+/**
+ * Relevant passages that a selection left out: found, offered, not kept ("in 50 but not in 5", METHODS §4.13), each counted once. `isRelevant` is gold support
+ * where there is any, else for example holding the answer.
+ */
+export function droppedBySelection(events: readonly AgentEvent[], isRelevant: (passage: Passage) => boolean): number {
+  const passages = passagesOf(events);
+  const selections = events.filter((event) => event.kind === 'selected');
+  const kept = new Set(selections.flatMap((event) => event.kept));
+  const dropped = new Set(selections.flatMap((event) => event.dropped).filter((id) => !kept.has(id)));
+  return [...dropped].filter((id) => {
+    const passage = passages.get(id);
+    return passage !== undefined && isRelevant(passage);
+  }).length;
 }

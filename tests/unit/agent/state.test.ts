@@ -60,7 +60,7 @@ describe('state of a run from its events (METHODS §4.7)', () => {
 
   it('is what the run itself holds: events rebuild it', async () => {
     const events = await collect(startRun('foray').events);
-    const told = all(events, 'stateChanged').at(-1)!;
+    const told = all(events, 'stateChanged').at(-1);
     const { budget, ...rest } = summaryOf(stateOf(events), told.budget);
     expect(told).toMatchObject(rest);
     expect(budget.searchesLeft).toBe(24 - 3);
