@@ -15,6 +15,8 @@ import { createMentionMatcher, encodeLinks, encodeTitles, openLinks, openTitles 
 import { embeddedText } from '../src/corpus/passages.ts';
 import { rank } from '../src/corpus/search.ts';
 import type { SearchSource } from '../src/corpus/search.ts';
+import { scalarKernel } from '../src/corpus/kernel/kernel.ts';
+import { vectorSetOf } from '../src/corpus/vector-set.ts';
 import { vectorSegment } from '../src/corpus/vectors.ts';
 import { decodePassages, decodeQuestions } from '../src/lab/datasets.ts';
 import { embedderIds, openNodeEmbedder, openVectorSource } from '../tools/shard/embed.ts';
@@ -137,7 +139,8 @@ for (const dataset of values.datasets.split(',')) {
     const passageMs = fresh.sort((a, b) => a - b)[30] ?? 0;
     report(id, byMeaning, { passageMs: Number(passageMs.toFixed(1)), queryMs: Number(queryMs.toFixed(1)) });
     report(`${id} + bm25`, byMeaning.map((list, i) => fuse([list, byWords[i] ?? []])));
-    const withVectors = { ...source, vectors: [vectorSegment({ dimensions, count: passages.length, scales, codes: allCodes }, id, 0)] };
+    const segment = vectorSegment({ dimensions, count: passages.length, scales, codes: allCodes }, id, 0);
+    const withVectors = { ...source, vectors: [{ set: vectorSetOf([segment], scalarKernel), first: 0 }] };
     report(`search with ${id}`, searchAll(withVectors, (i) => ({ embedder: id, values: queries[i] ?? new Float32Array(dimensions) })));
     await cached.close();
     await embedder.dispose();

@@ -1,19 +1,25 @@
 /** The corpus worker: serves `CorpusWorkerApi` over one store, one library and one set of model files. */
+import { kernelBinaries } from 'virtual:foray-kernel';
 import { browserNet, createModelFiles } from '../src/corpus/download.ts';
 import { createTabChannel } from '../src/corpus/import.ts';
+import { openKernel } from '../src/corpus/kernel/kernel.ts';
 import { createLibrary } from '../src/corpus/library.ts';
 import type { Library } from '../src/corpus/library.ts';
 import { permittedLocks } from '../src/corpus/locks.ts';
 import { createStore } from '../src/corpus/store.ts';
 import type { StoreNotice } from '../src/corpus/store.ts';
+import { vectorBudgetBytes } from '../src/corpus/vector-set.ts';
 import type { CorpusWorkerApi } from '../src/corpus/worker-api.ts';
+import { readEnvironment } from '../src/engine/device.ts';
 import { serve } from '../src/engine/serve.ts';
 
 const locks = permittedLocks(navigator.locks);
 const net = browserNet(self.location.origin);
 const store = createStore({ onNotice: (notice: StoreNotice | null) => library.noticed(notice) });
 const channel = createTabChannel(typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('foray'));
-const library: Library = createLibrary({ store, net, locks, channel });
+// Compiled beside the opening of the word indexes; nothing waits for it but vectors.
+const kernel = openKernel(kernelBinaries);
+const library: Library = createLibrary({ store, net, locks, channel, kernel, vectorBudgetBytes: vectorBudgetBytes(readEnvironment().memoryGiB) });
 const models = createModelFiles(store, net, locks);
 
 serve<CorpusWorkerApi>({

@@ -8,9 +8,11 @@ import { createProgressMeter } from '../progress.ts';
 import type { OnProgress, Progress } from '../progress.ts';
 import { downloadBytes } from './download.ts';
 import type { Net } from './download.ts';
+import type { Kernel } from './kernel/kernel.ts';
 import { checkPart, manifestFile, maxManifestBytes, parseManifest, readPassageDirectory, sha256Hex, verifyPart } from './shard.ts';
 import type { ShardManifest, ShardPart } from './shard.ts';
 import type { PartRow, Store } from './store.ts';
+import { splitVectors } from './vectors.ts';
 
 /** The name under which own documents appear next to the shards. */
 export const ownCorpus = 'own';
@@ -62,6 +64,10 @@ export interface ImportTools {
   /** null: no coordination between tabs. */
   readonly locks: Pick<LockManager, 'request'> | null;
   readonly channel: TabChannel;
+  /** What searches vectors; default: plain JavaScript. */
+  readonly kernel?: Promise<Kernel>;
+  /** See `vectorBudgetBytes`, the default for a device of unknown memory. */
+  readonly vectorBudgetBytes?: number;
 }
 
 /** Told once the manifest is known; its answer wraps the rest of the import: what it returns is called with each progress, and at the end with null. */
@@ -215,7 +221,7 @@ async function importParts(
         checkPart(bytes, part, manifest, { deep: true });
         report('storing', file);
         both.throwIfAborted();
-        await store.putPart(id, digest, ...rowsOf(bytes, part));
+        await store.putPart(id, digest, ...rowsOf(bytes, part, manifest.vectors?.mean));
         arrived.delete(file);
         finished += part.bytes;
         report('storing', file);
@@ -258,9 +264,13 @@ async function fetchPart(folder: URL, part: ShardPart, net: Net, signal: AbortSi
   }
 }
 
-/** A part as the store keeps it: passages block by block, everything else whole. */
-export function rowsOf(bytes: Uint8Array<ArrayBuffer>, part: Omit<ShardPart, 'sha256'>): [PartRow, readonly Uint8Array[]] {
+/** A part as the store keeps it: passages block by block, vectors in a head and blocks of rows where the shard states their mean, everything else whole. */
+export function rowsOf(bytes: Uint8Array<ArrayBuffer>, part: Omit<ShardPart, 'sha256'>, mean?: readonly number[]): [PartRow, readonly Uint8Array[]] {
   const { file, kind, first, count } = part;
+  if (kind === 'vectors' && mean !== undefined) {
+    const { blocks, places } = splitVectors(bytes, first, Float32Array.from(mean), file);
+    return [{ file, kind, first, count, blocks: places, bytes: bytes.length }, blocks];
+  }
   const directory = kind === 'passages' ? readPassageDirectory(bytes, bytes.length, file) : null;
   const blocks = directory?.map((block) => bytes.subarray(block.offset, block.offset + block.length)) ?? [bytes];
   const places = directory?.map((block) => ({ first: block.first, count: block.count })) ?? [{ first, count }];

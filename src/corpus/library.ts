@@ -10,6 +10,7 @@ import { readDocument } from './documents/reader.ts';
 import type { ReadDocument } from './documents/reader.ts';
 import { importShard, ownCorpus, rowsOf } from './import.ts';
 import type { ImportTools } from './import.ts';
+import { scalarKernel } from './kernel/kernel.ts';
 import { completions } from './completion.ts';
 import { createLexicalBuilder, documentFrequencies, openLexicalSegment } from './lexical.ts';
 import { encodeTitles, openLinks, openTitles } from './links.ts';
@@ -22,7 +23,8 @@ import type { SearchSource } from './search.ts';
 import { decodePassageBlock, encodePassages, parseManifest, sha256Hex } from './shard.ts';
 import type { ShardManifest } from './shard.ts';
 import type { CorpusRow, DocumentRow, PartRow, StoreNotice, VectorRow } from './store.ts';
-import { encodeVectors, openVectorSegment, quantise } from './vectors.ts';
+import { createDocumentVectors, openShardVectors, vectorBudgetBytes } from './vector-set.ts';
+import { encodeVectors, openVectorSegment, quantise, vectorSegment } from './vectors.ts';
 import type { QuantisedRows, VectorSegment } from './vectors.ts';
 import type { CorpusSummary, DocumentSummary, LibrarySnapshot, UnembeddedBatch } from './worker-api.ts';
 
@@ -86,6 +88,9 @@ interface OwnDocument {
 export function createLibrary(tools: ImportTools): Library {
   const { store, channel, locks } = tools;
   const { now } = tools.net;
+  const kernel = tools.kernel ?? Promise.resolve(scalarKernel);
+  const ownVectors = kernel.then(createDocumentVectors);
+  const budgetBytes = tools.vectorBudgetBytes ?? vectorBudgetBytes(null);
   /** By id and digest. */
   let shards: ReadonlyMap<string, Shard> = new Map();
   let documents: ReadonlyMap<string, OwnDocument> = new Map();
@@ -203,11 +208,13 @@ export function createLibrary(tools: ImportTools): Library {
         const parts = await store.parts(row.id, row.digest);
         const links: LinkGraph = openLinks(await readParts(row, parts, 'links'), manifest.counts.passages, manifest.counts.documents);
         replaceSource(opened, { ...opened.source, links });
-        const vectors: VectorSegment[] = [];
-        for (const { bytes, name, first } of await readParts(row, parts, 'vectors')) {
-          vectors.push(openVectorSegment(bytes, manifest.embedder?.id ?? '', first, name));
-        }
-        replaceSource(opened, { ...opened.source, vectors });
+        const stored = parts.filter((part) => part.kind === 'vectors').sort((a, b) => a.first - b.first);
+        const others = [...shards.values()].filter((other) => other.row.id !== row.id);
+        const left = budgetBytes - others.reduce((sum, other) => sum + (other.opened?.source.vectors[0]?.set.bytes ?? 0), 0);
+        const set = await openShardVectors(stored, manifest, await kernel, left, (wanted) =>
+          store.blocks(wanted.map(({ file, block }) => ({ id: row.id, digest: row.digest, file, block }))),
+        );
+        if (set !== null) replaceSource(opened, { ...opened.source, vectors: [{ set, first: 0 }] });
       } catch (error) {
         if (!(error instanceof AppError)) throw error;
         shard.error = toWire(error);
@@ -230,7 +237,7 @@ export function createLibrary(tools: ImportTools): Library {
           corpus: ownCorpus,
           titles: openTitles([{ bytes: encodeTitles([title], 0), name: row.name }]),
           lexical: [openLexicalSegment(lexical.bytes, row.name)],
-          vectors: document.vectors.map(segmentOf),
+          vectors: (await ownVectors).put(row.id, row.passages, document.vectors.map(segmentOf)),
           links: null,
         });
       } catch (error) {
@@ -242,7 +249,7 @@ export function createLibrary(tools: ImportTools): Library {
 
   async function readVectors(document: OwnDocument, opened: Opened): Promise<void> {
     document.vectors = await store.vectors(document.row.id);
-    replaceSource(opened, { ...opened.source, vectors: document.vectors.map(segmentOf) });
+    replaceSource(opened, { ...opened.source, vectors: (await ownVectors).put(document.row.id, document.row.passages, document.vectors.map(segmentOf)) });
   }
 
   async function readParts(
@@ -271,6 +278,7 @@ export function createLibrary(tools: ImportTools): Library {
   }
 
   function forget(opened: Opened): void {
+    if (opened.id === ownCorpus) void ownVectors.then((held) => held.put(opened.digest, opened.source.titles.passages, []));
     for (const key of cache.keys()) if (key.startsWith(`${opened.source.key}\n`)) cache.delete(key);
   }
 
@@ -612,7 +620,8 @@ export function createLibrary(tools: ImportTools): Library {
       // Another tab embeds as well: its vectors are as good.
       if (isStored) {
         document.vectors = [...document.vectors.filter((other) => other.embedder === embedder && other.dimensions === dimensions && other !== joined), row];
-        replaceSource(document.opened, { ...document.opened.source, vectors: document.vectors.map(segmentOf) });
+        const vectors = (await ownVectors).add(id, document.row.passages, vectorSegment(fresh, embedder, first));
+        replaceSource(document.opened, { ...document.opened.source, vectors });
       } else await readVectors(document, document.opened);
       changedForAll();
       changed();

@@ -8,7 +8,8 @@ import { weightedQueryTerms } from './analysis.ts';
 import { lexicalDefaults, openLexicalSegment, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
 import { highlight, type PassageRow } from './passages.ts';
 import type { Hit, HitPath, Passage, SearchRequest, SearchResult } from './retriever.ts';
-import { scanVectors, type VectorSegment } from './vectors.ts';
+import type { VectorHits } from './vector-index.ts';
+import type { SourceVectors, VectorSet } from './vector-set.ts';
 
 /** A shard or one own document, opened for search. Ordinals run from 0 within it. */
 export interface SearchSource {
@@ -18,8 +19,8 @@ export interface SearchSource {
   readonly titles: TitleTable;
   /** In ordinal order; together they cover the source. */
   readonly lexical: readonly LexicalSegment[];
-  /** Those that exist so far. */
-  readonly vectors: readonly VectorSegment[];
+  /** Those that exist so far, a set an embedder. Sources may share a set. */
+  readonly vectors: readonly SourceVectors[];
   readonly links: LinkGraph | null;
 }
 
@@ -103,7 +104,7 @@ export interface Ranking {
 export function rank(
   request: SearchRequest,
   sources: readonly SearchSource[],
-  vector: SearchContext['vector'],
+  vector: (SearchContext['vector'] & { readonly stored?: StoredHits }) | null,
   parameters: RankingParameters = rankingDefaults,
 ): Ranking {
   const chosen = request.corpora === undefined ? sources : sources.filter((s) => request.corpora?.includes(s.corpus) === true);
@@ -215,25 +216,58 @@ function publicPath(path: RankedPath, source: SearchSource, base: number): HitPa
   return { kind: 'link', from: source.titles.idOf(source.corpus, from), fromTitle: source.titles.title(source.titles.documentOf(from)), direction: path.direction };
 }
 
+/** What the sets gave whose rows are not in memory: see `searchStored`. */
+type StoredHits = ReadonlyMap<VectorSet, VectorHits>;
+
+const fits = (set: VectorSet, vector: NonNullable<SearchContext['vector']>): boolean => set.embedder === vector.embedder && set.dimensions === vector.values.length;
+
+/** Asks the sets whose rows must be read from the store; the others answer within `rank`. */
+async function searchStored(sources: readonly SearchSource[], vector: NonNullable<SearchContext['vector']>, k: number): Promise<StoredHits> {
+  const sets = new Set(sources.flatMap((source) => source.vectors.map(({ set }) => set)).filter((set) => fits(set, vector)));
+  const hits = new Map<VectorSet, VectorHits>();
+  for (const set of sets) if (set.search(vector.values, 0) === null) hits.set(set, await set.searchStored(vector.values, k));
+  return hits;
+}
+
 /** Best rows over all sources that have vectors of this embedder; null where none has. */
 function searchDense(
   sources: readonly SearchSource[],
   bases: readonly number[],
-  vector: NonNullable<SearchContext['vector']>,
+  vector: NonNullable<SearchContext['vector']> & { readonly stored?: StoredHits },
   k: number,
 ): { ordinal: number; score: number }[] | null {
-  const segments: VectorSegment[] = [];
-  const starts: number[] = [];
+  const owners = new Map<VectorSet, { first: number; end: number; base: number }[]>();
   sources.forEach((source, i) => {
-    for (const segment of source.vectors) {
-      if (segment.embedder !== vector.embedder || segment.dimensions !== vector.values.length) continue;
-      segments.push(segment);
-      starts.push((bases[i] ?? 0) + segment.first);
+    for (const { set, first } of source.vectors) {
+      if (!fits(set, vector)) continue;
+      const list = owners.get(set) ?? [];
+      list.push({ first, end: first + source.titles.passages, base: bases[i] ?? 0 });
+      owners.set(set, list);
     }
   });
-  if (segments.length === 0) return null;
-  const found = scanVectors(segments, vector.values, k);
-  return Array.from(found.rows, (row, i) => ({ ordinal: (starts[found.segment[i] ?? 0] ?? 0) + row, score: found.scores[i] ?? 0 }));
+  if (owners.size === 0) return null;
+  const found: { ordinal: number; score: number }[] = [];
+  for (const [set, list] of owners) {
+    list.sort((a, b) => a.first - b.first);
+    const hits = set.search(vector.values, k) ?? vector.stored?.get(set);
+    hits?.ordinals.forEach((ordinal, i) => {
+      const owner = list[lastWhere(list.length, (at) => (list[at]?.first ?? 0) <= ordinal)];
+      if (owner !== undefined && ordinal < owner.end) found.push({ ordinal: owner.base + ordinal - owner.first, score: hits.scores[i] ?? 0 });
+    });
+  }
+  return found.sort((a, b) => b.score - a.score || a.ordinal - b.ordinal).slice(0, k);
+}
+
+/** The last number below `length` for which `holds`, where it holds up to some number and for none after it; -1 for none. */
+function lastWhere(length: number, holds: (at: number) => boolean): number {
+  let low = -1;
+  let high = length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (holds(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }
 
 /** The passage of a document that fits the words of the question best; its first one if none does. Local ordinal. */
@@ -312,7 +346,9 @@ export async function search(
 ): Promise<SearchResult> {
   const started = context.now();
   if (context.signal.aborted) throw abortError();
-  const { ranked, weights, searched, usedDense } = rank(request, sources, context.vector, parameters);
+  const asked = request.dense === false ? null : context.vector;
+  const vector = asked === null ? null : { ...asked, stored: await searchStored(sources, asked, parameters.candidates) };
+  const { ranked, weights, searched, usedDense } = rank(request, sources, vector, parameters);
   const passages = ranked.length === 0 ? [] : await context.fetchPassages(ranked);
   if (context.signal.aborted) throw abortError();
   const hits: Hit[] = [];
@@ -325,7 +361,7 @@ export async function search(
 }
 
 /** The source of one own document. `lexical`: the bytes of its word index; `vectors`: those that exist so far. */
-export function documentSource(key: string, corpus: string, rows: readonly PassageRow[], lexical: Uint8Array, vectors: readonly VectorSegment[]): SearchSource {
+export function documentSource(key: string, corpus: string, rows: readonly PassageRow[], lexical: Uint8Array, vectors: readonly SourceVectors[]): SearchSource {
   const head = rows[0];
   const table = head === undefined ? [] : [{ docId: head.docId, title: head.title, first: 0, passages: rows.length, aliases: [] }];
   return {

@@ -56,6 +56,18 @@ const manifestSchema = v.object({
   /** Tokens (title, section and text) a passage. */
   averageLength: v.pipe(v.number(), v.finite(), v.minValue(0)),
   embedder: v.nullable(v.object({ id: v.pipe(text(100), v.minLength(1)), dimensions: v.pipe(count(4096), v.minValue(1)), queryPrefix: text(500) })),
+  /**
+   * Measured by the builder on the shard: the mean vector, which the bits of the first search step are relative to, and the fewest candidates of that step
+   * with which the share of the 10 exact neighbours reaches `target` (`recall`: what they reach). Absent in shards of older builders.
+   */
+  vectors: v.optional(
+    v.object({
+      mean: v.pipe(v.array(v.pipe(v.number(), v.finite())), v.maxLength(4096)),
+      candidates: v.pipe(count(maxPassages), v.minValue(1)),
+      target: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+      recall: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+    }),
+  ),
   golden: v.pipe(v.array(v.object({ text: text(1000), vector: v.pipe(v.array(v.pipe(v.number(), v.finite())), v.maxLength(4096)) })), v.maxLength(8)),
   parts: v.pipe(v.array(partSchema), v.maxLength(maxParts)),
 });
@@ -111,6 +123,7 @@ function contradiction(manifest: ShardManifest): string | null {
     const due = kind === 'titles' ? counts.documents : kind === 'vectors' && embedder === null ? 0 : counts.passages;
     if (next !== due) return `its ${kind} parts hold ${next} entries, ${due} are announced`;
   }
+  if (manifest.vectors !== undefined && manifest.vectors.mean.length !== embedder?.dimensions) return 'its mean vector does not fit the embedder';
   for (const g of golden) if (g.vector.length !== embedder?.dimensions) return 'a golden vector does not fit the embedder';
   return null;
 }

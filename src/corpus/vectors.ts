@@ -1,5 +1,5 @@
 /**
- * Search by meaning: int8 quantisation of unit vectors, the `vectors` part and the exact scan. Pure.
+ * Search by meaning: int8 quantisation of unit vectors, the `vectors` part, and how a part is stored. Pure.
  * A row is scale × int8 values; a row of zeros (scale 0) stands for a passage without a vector and is never found.
  */
 import { AppError } from '../errors.ts';
@@ -75,73 +75,54 @@ export function openVectorSegment(bytes: Uint8Array, embedder: string, first: nu
   return { embedder, first, dimensions, count, scales, codes };
 }
 
-export interface VectorResult {
-  readonly count: number;
-  /** Index into the segments as given. */
-  readonly segment: Int32Array;
-  /** Row in that segment. */
-  readonly rows: Int32Array;
-  /** Estimated cosine, best first (ties: earlier row first). */
-  readonly scores: Float32Array;
-}
-
-/**
- * The `k` rows most similar to a unit-length query, by an exact scan. Segments of other dimensions are passed over.
- * The query is coded with 12 bits, so the estimate errs by the rows' own int8 rounding only.
- */
-export function scanVectors(segments: readonly VectorSegment[], query: Float32Array, k: number): VectorResult {
-  const dimensions = query.length;
-  let largest = 0;
-  for (const v of query) largest = Math.max(largest, Math.abs(v));
-  const isUsable = Number.isFinite(largest) && largest > 0;
-  const size = isUsable ? Math.max(0, Math.floor(k)) : 0;
-  const step = largest / 2047;
-  const coded = new Int16Array(dimensions);
-  for (let i = 0; i < dimensions; i++) coded[i] = Math.round((query[i] ?? 0) / step);
-
-  // Kept rows in order, best first: k is small, so insertion is cheaper than a heap.
-  const segment = new Int32Array(size);
-  const rows = new Int32Array(size);
-  const scores = new Float32Array(size);
-  let count = 0;
-  for (let s = 0; s < segments.length && size > 0; s++) {
-    const part = segments[s];
-    if (part === undefined || part.dimensions !== dimensions) continue;
-    const { codes, scales } = part;
-    for (let r = 0; r < part.count; r++) {
-      const scale = scales[r] ?? 0;
-      if (scale === 0) continue;
-      const score = dot(codes, r * dimensions, coded) * scale * step;
-      if (count === size && !(score > (scores[size - 1] ?? 0))) continue;
-      let at = count < size ? count++ : size - 1;
-      while (at > 0 && score > (scores[at - 1] ?? 0)) {
-        scores[at] = scores[at - 1] ?? 0;
-        rows[at] = rows[at - 1] ?? 0;
-        segment[at] = segment[at - 1] ?? 0;
-        at--;
-      }
-      scores[at] = score;
-      rows[at] = r;
-      segment[at] = s;
+/** One bit a dimension, 16 bytes a row for each 128 dimensions begun: set where a value is above the mean. What the kernel derives, for parts that are stored. */
+export function centredBits(rows: QuantisedRows, mean: Float32Array): Uint8Array<ArrayBuffer> {
+  const { dimensions, count, scales, codes } = rows;
+  const width = Math.ceil(dimensions / 128) * 16;
+  const bits = new Uint8Array(count * width);
+  for (let r = 0; r < count; r++) {
+    const scale = scales[r] ?? 0;
+    for (let i = 0; i < dimensions; i++) {
+      const at = r * width + (i >> 3);
+      if (Math.fround((codes[r * dimensions + i] ?? 0) * scale) > (mean[i] ?? 0)) bits[at] = (bits[at] ?? 0) | (1 << (i & 7));
     }
   }
-  return { count, segment: segment.subarray(0, count), rows: rows.subarray(0, count), scores: scores.subarray(0, count) };
+  return bits;
 }
 
-/** Integer dot product of a row with the coded query: at most 127 × 2047 × 4096 < 2^31, so four running sums stay exact. */
-function dot(codes: Int8Array, from: number, query: Int16Array): number {
-  const length = query.length;
-  let a = 0;
-  let b = 0;
-  let c = 0;
-  let d = 0;
-  let i = 0;
-  for (; i + 3 < length; i += 4) {
-    a = (a + Math.imul(codes[from + i] as number, query[i] as number)) | 0;
-    b = (b + Math.imul(codes[from + i + 1] as number, query[i + 1] as number)) | 0;
-    c = (c + Math.imul(codes[from + i + 2] as number, query[i + 2] as number)) | 0;
-    d = (d + Math.imul(codes[from + i + 3] as number, query[i + 3] as number)) | 0;
+/** Rows of a stored block: 256 × 384 bytes are read in well under a millisecond, and a part still makes few records. */
+const blockRows = 256;
+
+/**
+ * A part as the store keeps it: block 0 holds the header, the scales and the bits, the others the codes of 256 rows each, so that single rows can be read where
+ * the whole does not fit into memory. Bytes of a part that `openVectorSegment` accepts.
+ */
+export function splitVectors(bytes: Uint8Array, first: number, mean: Float32Array, name: string): { blocks: Uint8Array[]; places: { first: number; count: number }[] } {
+  const rows = openVectorSegment(bytes, '', first, name);
+  const { dimensions, count, scales, codes } = rows;
+  const bits = centredBits(rows, mean);
+  const head = new Uint8Array(headerBytes + 4 * count + bits.length);
+  new Uint32Array(head.buffer, 0, 4).set([magic, version, dimensions, count]);
+  new Float32Array(head.buffer, headerBytes, count).set(scales);
+  head.set(bits, headerBytes + 4 * count);
+  const blocks: Uint8Array[] = [head];
+  const places = [{ first, count }];
+  for (let from = 0; from < count; from += blockRows) {
+    const size = Math.min(blockRows, count - from);
+    blocks.push(new Uint8Array(codes.buffer, codes.byteOffset + from * dimensions, size * dimensions));
+    places.push({ first: first + from, count: size });
   }
-  for (; i < length; i++) a = (a + Math.imul(codes[from + i] as number, query[i] as number)) | 0;
-  return a + b + c + d;
+  return { blocks, places };
+}
+
+/** Opens block 0 of a stored part. Throws `shard/part-invalid` naming `name`. */
+export function openVectorHead(bytes: Uint8Array, dimensions: number, count: number, name: string): { readonly scales: Float32Array; readonly bits: Uint8Array } {
+  const width = Math.ceil(dimensions / 128) * 16;
+  const data = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const isWhole = data.length === headerBytes + count * (4 + width);
+  const [found, has, rowDimensions, rows] = isWhole ? new Uint32Array(data.buffer, data.byteOffset, 4) : [];
+  if (found !== magic || has !== version || rowDimensions !== dimensions || rows !== count) {
+    throw new AppError('shard/part-invalid', { part: name, reason: 'its stored beginning does not fit it' });
+  }
+  return { scales: new Float32Array(data.buffer, data.byteOffset + headerBytes, count), bits: data.subarray(headerBytes + 4 * count) };
 }

@@ -11,7 +11,10 @@ import { parsePassageId, toPassage, type PassageRow } from '../../src/corpus/pas
 import type { Passage, PassageRef, Retriever } from '../../src/corpus/retriever.ts';
 import { linkedPassages, search, type SearchSource } from '../../src/corpus/search.ts';
 import { decodePassageBlock, manifestFile, parseManifest, readPassageDirectory, type PartKind, type ShardManifest } from '../../src/corpus/shard.ts';
+import { openKernel } from '../../src/corpus/kernel/kernel.ts';
+import { vectorSetOf } from '../../src/corpus/vector-set.ts';
 import { openVectorSegment } from '../../src/corpus/vectors.ts';
+import { kernelBinaries } from '../kernel.ts';
 import type { NodeEmbedder } from '../shard/embed.ts';
 
 export interface NodeCorpus {
@@ -33,13 +36,14 @@ export async function openNodeCorpus(folder: string, embedder: NodeEmbedder | nu
   };
   const { counts, id } = manifest;
   const withVectors = embedder !== null && manifest.embedder?.id === embedder.spec.id;
+  const segments = withVectors ? (await parts('vectors')).map(({ bytes, name, first }) => openVectorSegment(bytes, embedder.spec.id, first, name)) : [];
   const source: SearchSource = {
     key: id,
     corpus: id,
     titles: openTitles(await parts('titles')),
     lexical: (await parts('lexical')).map(({ bytes, name }) => openLexicalSegment(bytes, name)),
     links: openLinks(await parts('links'), counts.passages, counts.documents),
-    vectors: withVectors ? (await parts('vectors')).map(({ bytes, name, first }) => openVectorSegment(bytes, embedder.spec.id, first, name)) : [],
+    vectors: withVectors ? [{ set: vectorSetOf(segments, await openKernel(await kernelBinaries()), manifest.vectors), first: 0 }] : [],
   };
   const rows = (await parts('passages')).flatMap(({ bytes, name }) =>
     readPassageDirectory(bytes, bytes.length, name).flatMap((block) => decodePassageBlock(bytes.subarray(block.offset, block.offset + block.length), block, name)),

@@ -8,6 +8,7 @@ import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
+import { openKernel } from '../../src/corpus/kernel/kernel.ts';
 import { analysisName } from '../../src/corpus/analysis.ts';
 import { createLexicalBuilder, lexicalDefaults, openLexicalSegment } from '../../src/corpus/lexical.ts';
 import { createMentionMatcher, encodeLinks, encodeTitles, type TitleRow } from '../../src/corpus/links.ts';
@@ -16,11 +17,14 @@ import {
   decodeManifest, decodePassageBlock, encodePassages, formatVersion, manifestFile, partKinds, readPassageDirectory, serialiseManifest, sha256Hex,
   type PartKind, type ShardManifest, type ShardPart,
 } from '../../src/corpus/shard.ts';
-import { encodeVectors } from '../../src/corpus/vectors.ts';
+import { encodeVectors, openVectorSegment, type VectorSegment } from '../../src/corpus/vectors.ts';
+import type { EmbedderSpec } from '../../src/engine/embedder.ts';
 import { createProgressMeter, type OnProgress, type ProgressMeter } from '../../src/progress.ts';
+import { kernelBinaries } from '../kernel.ts';
 import { openNodeEmbedder, openVectorSource, type EmbedderId, type NodeEmbedder } from './embed.ts';
 import { InputError, linesOf, textOf, type Input, type InputDocument } from './input.ts';
 import { openInput } from './readers.ts';
+import { measureCandidates } from './recall.ts';
 
 export interface BuildOptions {
   readonly input: string;
@@ -411,6 +415,15 @@ class Build {
     }
   }
 
+  private async measureVectors({ id, dimensions }: EmbedderSpec): Promise<NonNullable<ShardManifest['vectors']>> {
+    const { out } = this.options;
+    const parts = this.partsOf('vectors');
+    async function* read(): AsyncGenerator<VectorSegment> {
+      for (const { file, first } of parts) yield openVectorSegment(Uint8Array.from(await readFile(join(out, file))), id, first, file);
+    }
+    return measureCandidates(read, await openKernel(await kernelBinaries()), { dimensions, passages: this.state.passages });
+  }
+
   // ------------------------------------------------------------------------------------------ last: manifest
 
   async finish(embedder: NodeEmbedder | null): Promise<ShardManifest> {
@@ -445,6 +458,7 @@ class Build {
         averageLength: Math.round((tokens / state.passages) * 1000) / 1000,
         embedder: embedder === null ? null : embedder.spec,
         golden,
+        ...(embedder === null ? {} : { vectors: await this.measureVectors(embedder.spec) }),
         parts: partKinds.flatMap((kind) => this.partsOf(kind)),
       },
       options.out,

@@ -11,7 +11,9 @@ import { openLexicalSegment, searchLexical } from '../../../src/corpus/lexical.t
 import { openLinks, openTitles, type LinkGraph, type TitleTable } from '../../../src/corpus/links.ts';
 import type { PassageRow } from '../../../src/corpus/passages.ts';
 import { decodePassageBlock, readPassageDirectory, type PartKind, type ShardManifest } from '../../../src/corpus/shard.ts';
-import { openVectorSegment, scanVectors } from '../../../src/corpus/vectors.ts';
+import { scalarKernel } from '../../../src/corpus/kernel/kernel.ts';
+import { vectorSetOf } from '../../../src/corpus/vector-set.ts';
+import { openVectorSegment } from '../../../src/corpus/vectors.ts';
 import type { Progress } from '../../../src/progress.ts';
 import { buildShard, type BuildOptions, type PartLimits } from '../../../tools/shard/builder.ts';
 import { describeShard, readManifest, verifyShard } from '../../../tools/shard/check.ts';
@@ -461,8 +463,8 @@ describe.skipIf(!hasStatic)('vectors', () => {
     const segments = await Promise.all(manifest.parts.filter((p) => p.kind === 'vectors').map(async (p) => openVectorSegment(new Uint8Array(await readFile(join(fresh, p.file))), 'wordllama', p.first, p.file)));
     expect(segments.length).toBeGreaterThan(1);
     const query = await (await openNodeEmbedder('wordllama')).embed(`${rows[30]?.title ?? ''}\n${rows[30]?.text ?? ''}`);
-    const best = scanVectors(segments, query, 1);
-    expect((segments[best.segment[0] ?? 0]?.first ?? 0) + (best.rows[0] ?? 0)).toBe(30);
-    expect(best.scores[0]).toBeCloseTo(1, 2);
+    const best = vectorSetOf(segments, scalarKernel, manifest.vectors).search(query, 1);
+    expect(best?.ordinals[0]).toBe(30);
+    expect(best?.scores[0]).toBeCloseTo(1, 2);
   }, 30_000);
 });

@@ -6,6 +6,8 @@ import { chunkDocument, toPassage, type PassageRow } from '../../../src/corpus/p
 import type { Passage, SearchRequest } from '../../../src/corpus/retriever.ts';
 import { documentSource, search, type SearchContext, type SearchSource } from '../../../src/corpus/search.ts';
 import { decodePassageBlock, parseManifest, readPassageDirectory } from '../../../src/corpus/shard.ts';
+import { scalarKernel } from '../../../src/corpus/kernel/kernel.ts';
+import { vectorSetOf } from '../../../src/corpus/vector-set.ts';
 import { openVectorSegment, quantise, vectorSegment } from '../../../src/corpus/vectors.ts';
 
 interface Library {
@@ -143,7 +145,7 @@ describe('search', () => {
 
 describe('meaning', () => {
   // Two dimensions: the sea and the mountains.
-  const vectors = (values: readonly number[], first = 0, embedder = 'e') => vectorSegment(quantise(Float32Array.from(values), 2), embedder, first);
+  const vectors = (values: readonly number[], first = 0, embedder = 'e') => ({ set: vectorSetOf([vectorSegment(quantise(Float32Array.from(values), 2), embedder, first)], scalarKernel), first: 0 });
   const withVectors: SearchSource = { ...town.source, vectors: [vectors([1, 0, 0, 1])] };
   const partial: SearchSource = { ...film.source, vectors: [vectors([0.8, 0.6], 4)] };
   const mountains = { embedder: 'e', values: Float32Array.from([0.1, 0.995]) };
@@ -200,7 +202,7 @@ describe('the demo shard', () => {
       corpus: 'demo',
       titles: openTitles(parts('titles')),
       lexical: parts('lexical').map((p) => openLexicalSegment(p.bytes, p.name)),
-      vectors: parts('vectors').map((p) => openVectorSegment(p.bytes, manifest.embedder?.id ?? '', p.first, p.name)),
+      vectors: [{ set: vectorSetOf(parts('vectors').map((p) => openVectorSegment(p.bytes, manifest.embedder?.id ?? '', p.first, p.name)), scalarKernel), first: 0 }],
       links: openLinks(parts('links'), passages, documents),
     };
     const rows = parts('passages').flatMap((p) =>

@@ -1,29 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { AppError } from '../../../src/errors.ts';
-import { encodeVectors, openVectorSegment, quantise, scanVectors, vectorSegment } from '../../../src/corpus/vectors.ts';
-
-/** Reproducible unit vectors. */
-function unitRows(count: number, dimensions: number, seed: number): Float32Array {
-  let state = seed >>> 0;
-  const random = (): number => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-  const values = new Float32Array(count * dimensions);
-  for (let r = 0; r < count; r++) {
-    let sum = 0;
-    for (let i = 0; i < dimensions; i++) {
-      const x = Math.sqrt(-2 * Math.log(random() + 1e-9)) * Math.cos(2 * Math.PI * random());
-      values[r * dimensions + i] = x;
-      sum += x * x;
-    }
-    for (let i = 0; i < dimensions; i++) values[r * dimensions + i] = (values[r * dimensions + i] ?? 0) / Math.sqrt(sum);
-  }
-  return values;
-}
-
-const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, x, i) => sum + x * (b[i] ?? 0), 0);
+import { scalarKernel } from '../../../src/corpus/kernel/kernel.ts';
+import { createVectorIndex } from '../../../src/corpus/vector-index.ts';
+import { centredBits, encodeVectors, openVectorHead, openVectorSegment, quantise, splitVectors } from '../../../src/corpus/vectors.ts';
+import { clusteredRows } from '../../fixtures/vectors.ts';
 
 describe('quantise', () => {
   test('a value errs by half a step at most', () => {
@@ -36,62 +17,22 @@ describe('quantise', () => {
     );
   });
 
-  test('rows that are zero or not finite are left out of every search', () => {
-    const values = Float32Array.from([0, 0, 1, 0, NaN, 1, Infinity, 0]);
-    const segment = vectorSegment(quantise(values, 2), 'e', 0);
-    expect(Array.from(segment.scales).map((s) => s > 0)).toEqual([false, true, false, false]);
-    expect(Array.from(scanVectors([segment], Float32Array.from([1, 0]), 4).rows)).toEqual([1]);
-  });
-});
-
-describe('scanVectors', () => {
-  const dimensions = 67; // not a multiple of the unrolled step
-  const values = unitRows(700, dimensions, 7);
-  const rows = quantise(values, dimensions);
-
-  test('finds the nearest rows and their cosines', () => {
-    const queries = unitRows(40, dimensions, 99);
-    let shared = 0;
-    for (let q = 0; q < 40; q++) {
-      const query = queries.slice(q * dimensions, (q + 1) * dimensions);
-      const exact = Array.from({ length: 700 }, (_, r) => ({ r, score: dot(values.subarray(r * dimensions, (r + 1) * dimensions), query) }));
-      exact.sort((a, b) => b.score - a.score);
-      const found = scanVectors([vectorSegment(rows, 'e', 0)], query, 10);
-      shared += exact.slice(0, 10).filter((e) => found.rows.includes(e.r)).length;
-      found.rows.forEach((r, i) => expect(found.scores[i]).toBeCloseTo(exact.find((e) => e.r === r)?.score ?? 9, 1.9));
-      expect([...found.scores]).toEqual([...found.scores].sort((a, b) => b - a));
-    }
-    expect(shared / 400).toBeGreaterThan(0.97);
-  });
-
-  test('the split into segments makes no difference', () => {
-    const query = unitRows(1, dimensions, 5);
-    const whole = scanVectors([vectorSegment(rows, 'e', 0)], query, 20);
-    const split = [0, 300, 301].map((from, i) => vectorSegment(quantise(values.slice(from * dimensions, ([300, 301, 700][i] ?? 0) * dimensions), dimensions), 'e', from));
-    const found = scanVectors(split, query, 20);
-    expect(Array.from(found.rows, (r, i) => r + (split[found.segment[i] ?? 0]?.first ?? 0))).toEqual(Array.from(whole.rows));
-    expect(found.scores).toEqual(whole.scores);
-  });
-
-  test('more wanted than there are, none wanted, other dimensions, unusable queries', () => {
-    const segment = vectorSegment(rows, 'e', 0);
-    expect(scanVectors([segment], unitRows(1, dimensions, 1), 9999).count).toBe(700);
-    expect(scanVectors([segment], unitRows(1, dimensions, 1), 0).count).toBe(0);
-    expect(scanVectors([segment], unitRows(1, 8, 1), 5).count).toBe(0);
-    expect(scanVectors([segment], new Float32Array(dimensions), 5).count).toBe(0);
-    expect(scanVectors([segment], new Float32Array(dimensions).fill(NaN), 5).count).toBe(0);
+  test('rows that are zero or not finite have no scale', () => {
+    const { scales, codes } = quantise(Float32Array.from([0, 0, 1, 0, NaN, 1, Infinity, 0]), 2);
+    expect(Array.from(scales, (scale) => scale > 0)).toEqual([false, true, false, false]);
+    expect(Array.from(codes)).toEqual([0, 0, 127, 0, 0, 0, 0, 0]);
   });
 });
 
 describe('the vectors part', () => {
-  const bytes = encodeVectors(quantise(unitRows(5, 6, 3), 6));
+  const bytes = encodeVectors(quantise(clusteredRows({ count: 5, dimensions: 6, seed: 3, clusters: 2 }), 6));
 
   test('comes back as it was, also from an unaligned view', () => {
     const shifted = new Uint8Array(bytes.length + 3);
     shifted.set(bytes, 3);
     for (const view of [bytes, shifted.subarray(3)]) {
       const segment = openVectorSegment(view, 'minilm', 40, 'v.bin');
-      const { scales, codes } = quantise(unitRows(5, 6, 3), 6);
+      const { scales, codes } = quantise(clusteredRows({ count: 5, dimensions: 6, seed: 3, clusters: 2 }), 6);
       expect(segment).toMatchObject({ embedder: 'minilm', first: 40, dimensions: 6, count: 5 });
       expect(segment.scales).toEqual(scales);
       expect(segment.codes).toEqual(codes);
@@ -108,5 +49,71 @@ describe('the vectors part', () => {
     ['a scale that is no number', Uint8Array.from(bytes, (b, i) => (i >= 16 && i < 20 ? 0xff : b))],
   ])('is refused: %s', (_, damaged) => {
     expect(() => openVectorSegment(damaged, 'e', 0, 'v.bin')).toThrow(AppError);
+  });
+});
+
+describe('a stored part', () => {
+  const shape = fc.record({ dimensions: fc.integer({ min: 1, max: 140 }), count: fc.integer({ min: 1, max: 600 }), seed: fc.integer({ min: 1, max: 9999 }) });
+
+  test('split and opened again gives the rows, and the bits that the kernel derives', () => {
+    fc.assert(
+      fc.property(shape, ({ dimensions, count, seed }) => {
+        const rows = quantise(clusteredRows({ count, dimensions, seed, clusters: 3 }), dimensions);
+        const mean = clusteredRows({ count: 1, dimensions, seed: seed + 1, clusters: 3 }).map((x) => x / 10);
+        const { blocks, places } = splitVectors(encodeVectors(rows), 1000, mean, 'v.bin');
+        expect(places.slice(1).reduce((sum, place) => sum + place.count, 0)).toBe(count);
+        expect(places[1]?.first).toBe(1000);
+        const { scales, bits } = openVectorHead(blocks[0] ?? new Uint8Array(0), dimensions, count, 'v.bin');
+        expect(scales).toEqual(rows.scales);
+        expect(Buffer.concat(blocks.slice(1)).equals(Buffer.from(rows.codes.buffer))).toBe(true);
+        const index = createVectorIndex(scalarKernel, { dimensions, mean });
+        index.append(rows, 0);
+        expect(Buffer.from(index.bitsOf(count)).equals(bits)).toBe(true);
+        expect(Buffer.from(centredBits(rows, mean)).equals(bits)).toBe(true);
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  test('a damaged beginning is refused or opens to something, but never reads beyond it', () => {
+    const rows = quantise(clusteredRows({ count: 9, dimensions: 20, seed: 1, clusters: 2 }), 20);
+    const [head = new Uint8Array(0)] = splitVectors(encodeVectors(rows), 0, new Float32Array(20), 'v.bin').blocks;
+    fc.assert(
+      fc.property(fc.nat(head.length), fc.nat(head.length - 1), fc.nat(255), (length, at, byte) => {
+        const damaged = head.slice(0, length === 0 ? head.length : length);
+        if (at < damaged.length) damaged[at] = byte;
+        try {
+          const { scales, bits } = openVectorHead(damaged, 20, 9, 'v.bin');
+          expect([scales.length, bits.length]).toEqual([9, 9 * 16]);
+        } catch (error) {
+          expect(error).toBeInstanceOf(AppError);
+        }
+      }),
+    );
+    expect(() => openVectorHead(head, 21, 9, 'v.bin')).toThrow(AppError);
+    expect(() => openVectorHead(head, 20, 8, 'v.bin')).toThrow(AppError);
+  });
+});
+
+describe('a part from outside', () => {
+  const sound = encodeVectors(quantise(clusteredRows({ count: 7, dimensions: 12, seed: 2, clusters: 2 }), 12));
+
+  test('with any bytes changed is refused, or opens to rows that fit its bytes', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(sound.length - 1), fc.nat(255)), { maxLength: 6 }), (changes) => {
+        const bytes = sound.slice();
+        for (const [at, byte] of changes) bytes[at] = byte;
+        try {
+          const segment = openVectorSegment(bytes, 'e', 0, 'v.bin');
+          expect(segment.codes.length).toBe(segment.count * segment.dimensions);
+          const index = createVectorIndex(scalarKernel, { dimensions: segment.dimensions });
+          index.append(segment, 0);
+          expect(index.search(new Float32Array(segment.dimensions).fill(1), 3, null).count).toBeLessThanOrEqual(3);
+        } catch (error) {
+          expect(error).toBeInstanceOf(AppError);
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 });
