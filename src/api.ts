@@ -2,6 +2,7 @@
  * The library surface: everything the page, the benchmark and other programs do with Foray goes through a `Searcher`.
  * The contracts stand here; `createSearcher` in `searcher.ts` joins the workers, the engine and the agent behind them.
  */
+import type { CallCache } from './agent/calls.ts';
 import type { AgentEvent, Plan, RunEdit } from './agent/events.ts';
 import type { Retriever } from './corpus/retriever.ts';
 import type { DeviceVerdict } from './engine/device.ts';
@@ -9,6 +10,7 @@ import type { LlmInfo } from './engine/llm.ts';
 import type { EmbedderInfo } from './engine/embedder.ts';
 import type { ModelStatus } from './engine/models.ts';
 import type { AgentSettings } from './agent/harness.ts';
+import type { Experiment } from './lab/experiment.ts';
 import type { RunSummary, StorageNotice } from './corpus/worker-api.ts';
 import type { OnProgress, Progress } from './progress.ts';
 import type { AppError } from './errors.ts';
@@ -48,6 +50,10 @@ export interface AskOptions {
   readonly revision?: { readonly from: string; readonly edits: readonly RunEdit[] };
   /** Overrides of single limits. */
   readonly settings?: Partial<AgentSettings>;
+  /** For measurements: gold in the place of the system's own work, or disturbances (`lab/experiment.ts`). */
+  readonly experiment?: Experiment;
+  /** For measurements: model calls that were made before. */
+  readonly completions?: CallCache;
 }
 
 /** A run whose page was closed or crashed in the middle. */

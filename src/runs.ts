@@ -3,11 +3,11 @@
  * off, and goes on from a run that the person changed. One run at a time in a page; a run that goes on in another tab is left alone.
  */
 import * as v from 'valibot';
-import { decodeCachedCall, type CachedCall, type CallCache } from './agent/calls.ts';
+import { decodeCachedCall, recallingLlm, type CachedCall, type CallCache } from './agent/calls.ts';
 import type { AgentEvent, Plan } from './agent/events.ts';
 import { editedPlan, type Revision } from './agent/edits.ts';
 import { decodeEvents } from './agent/event-log.ts';
-import { defaultSettings, runMethod, type AgentSettings } from './agent/harness.ts';
+import { runMethod, settingsOn, type AgentDeps, type AgentSettings } from './agent/harness.ts';
 import { methodById } from './agent/methods/registry.ts';
 import { assertValid } from './agent/plan.ts';
 import type { AskOptions, BrokenRun, History, Run } from './api.ts';
@@ -40,7 +40,7 @@ export interface Runs {
 const lockName = (id: string): string => `foray-run-${id}`;
 
 /** What is stored of the options, so that the run goes on as it was begun. */
-type StoredOptions = Omit<AskOptions, 'planPauseMs'> & { readonly holdsPlan: boolean };
+type StoredOptions = Omit<AskOptions, 'planPauseMs' | 'completions' | 'experiment'> & { readonly holdsPlan: boolean };
 const storedOptions = v.object({
   method: v.optional(v.string()),
   seed: v.optional(v.number()),
@@ -127,8 +127,9 @@ export function createRuns(options: RunsOptions): Runs {
         hold.begin(text, asked.planPauseMs ?? 0);
         const calls = storedCalls(corpus, id, earlier?.calls ?? new Map(), () => reused++);
         const planner = options.livePlanner();
-        const deps = {
-          llm,
+        const { completions, experiment } = given;
+        const deps: AgentDeps = {
+          llm: llm === null || completions === undefined ? llm : recallingLlm(llm, completions),
           ...(planner === null ? {} : { planner }),
           retriever: options.retriever,
           now: () => performance.now(),
@@ -140,9 +141,10 @@ export function createRuns(options: RunsOptions): Runs {
         };
         const told = isResumed ? (earlier?.events ?? []) : [];
         for (const event of told) yield event;
-        const { planPauseMs: _, revision: __, ...rest } = asked;
+        const { planPauseMs: _, revision: __, completions: _c, experiment: _e, ...rest } = asked;
+        const changed = experiment === undefined ? deps : (await import('./lab/experiment.ts')).withExperiment(deps, experiment);
         const kept: StoredOptions = { ...rest, method: method.id, holdsPlan: hold.pauseMs > 0 };
-        yield* record(id, text, kept, runMethod(id, text, method, deps, signal, told));
+        yield* record(id, text, kept, runMethod(id, text, method, changed, signal, told));
       } finally {
         running = null;
         free();
@@ -223,10 +225,8 @@ export function createRuns(options: RunsOptions): Runs {
 
 /** Prompt work is what a CPU has least of (FACTS): a GPU or a server reads three times as much evidence per step. */
 function settingsFor(llm: Llm | null, asked: AskOptions): AgentSettings {
-  const onCpu = llm?.info.device === 'wasm';
   return {
-    ...defaultSettings,
-    ...(onCpu ? {} : { evidenceTokens: defaultSettings.evidenceTokens * 2, wholeReading: 'passages' as const }),
+    ...settingsOn(llm?.info.device ?? null),
     ...(asked.seed === undefined ? {} : { seed: asked.seed }),
     ...asked.settings,
   };

@@ -3,23 +3,27 @@
  * Exit code 0: done; 1: it could not be done, with the reason; 2: wrong usage; 130: stopped (the same command goes on).
  */
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import * as v from 'valibot';
-import type { AgentSettings } from '../src/agent/harness.ts';
 import { AppError, isAbort } from '../src/errors.ts';
+import { budgetSettings, decodeMatrix, oracleSettings, robustnessSettings } from '../src/lab/matrix.ts';
 import { runAgentBench } from './bench/agent.ts';
 import { runPageBench } from './bench/page-figures.ts';
 import { root } from './setup.mjs';
 import { embedderIds, type EmbedderId } from './shard/embed.ts';
 
 const usage = `Usage:
-  npm run bench -- agent [--questions FILE] [--passages FILE|union | --shard DIR] [--methods foray,rag,direct] [--llm LLM] [--limit N] [--seed S] [--out DIR]
-                         [--embedder none|${embedderIds.join('|')}] [--split NAME] [--dataset NAME] [--timeout SECONDS] [--settings JSON] [--visible]
-    Asks questions in the built page, each with each method. Without --questions: the demo questions (split report) on the demo shard.
-    LLM: wllama:FILE.gguf, wllama:ID, webllm:ID, transformers:ID, http:URL#MODEL, scripted:FILE.json or none (default: wllama:smollm2-135m).
-    FILE: JSON lines, plain or .gz, as described in bench/README.md. A run that was stopped goes on with the same command.
+  npm run bench -- agent [--config FILE] [--questions FILE,…] [--corpus FILE|DIR|union|context|demo,…] [--methods foray,rag,direct] [--llm LLM,…] [--limit N] [--seed S]
+                         [--seeds S,…] [--embedder none|${embedderIds.join('|')}] [--settings JSON] [--oracles] [--robustness] [--budgets 0,1,2,4] [--timeout SECONDS] [--tokens N]
+                         [--pages N] [--shard I/N] [--in-process] [--cache] [--retry-failed] [--out DIR] [--split NAME] [--dataset NAME] [--dist DIR] [--visible] [--quiet]
+    Asks questions in the built page (or in this process), each with each method, model, corpus, setting and seed. Without --questions: the demo questions (split
+    report) on the demo shard. LLM: wllama:FILE.gguf, wllama:ID, webllm:ID, transformers:ID, http:URL#MODEL, scripted:FILE.json or none (default: wllama:smollm2-135m).
+    FILE: official files of HotpotQA, 2Wiki, MuSiQue, Bamboogle, rows as in docs/lab.md, CSV; plain or .gz. A run that was stopped goes on with the same command.
     Writes run.jsonl, summary.json and config.json to DIR (default bench/results/tmp/DATASET).
+  npm run bench -- selftest
+    The toy case of METHODS Appendix A through the real loop: prints its known figures and compares them.
   npm run bench -- page [--passages FILE|union] [--embedder wordllama] [--repeats 5] [--profile [DIR]]
     Bytes of the shell, time to the first hit on a warm start, import speed.
     agent and page take --dist DIR: a built page other than dist/, which is built when it is outdated.
@@ -45,66 +49,88 @@ function embedderOf(value: string | undefined, fallback: EmbedderId | 'none'): E
   return found;
 }
 
-const settingsSchema = v.partial(
-  v.strictObject({
-    depths: v.array(v.number()),
-    retrieve: v.number(),
-    maxLlmCalls: v.number(),
-    maxSearches: v.number(),
-    maxWallMs: v.number(),
-    evidenceTokens: v.number(),
-    temperature: v.number(),
-    dense: v.boolean(),
-    links: v.boolean(),
-  }),
-);
-
-function settingsOf(value: string | undefined): Partial<AgentSettings> {
-  if (value === undefined) return {};
-  let json: unknown;
+function jsonOf(value: string, what: string): unknown {
   try {
-    json = JSON.parse(value);
+    return JSON.parse(value) as unknown;
   } catch {
-    throw new UsageError('--settings is a JSON object');
+    throw new UsageError(`${what} is not JSON`);
   }
-  const parsed = v.safeParse(settingsSchema, json);
-  if (!parsed.success) throw new UsageError(`--settings: ${parsed.issues.map((issue) => `${v.getDotPath(issue) ?? ''} ${issue.message}`).join('; ')}`);
-  const { output } = parsed;
-  return Object.fromEntries(Object.entries(output).filter(([, setting]) => setting !== undefined));
 }
 
+function listOf(value: string): string[] {
+  return value.split(',').map((item) => item.trim()).filter((item) => item !== '');
+}
+
+/** A configuration file, JSON or TypeScript (its default export). */
+async function configOf(file: string): Promise<Record<string, unknown>> {
+  const path = resolve(file);
+  const value: unknown = /\.[cm]?[jt]s$/.test(path) ? ((await import(pathToFileURL(path).href)) as { default?: unknown }).default : jsonOf(await readFile(path, 'utf8'), file);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new UsageError(`${file} holds no object`);
+  return { ...value };
+}
+
+/** Flags go before what the file says. */
 async function agent(args: string[], signal: AbortSignal): Promise<string> {
   const { values } = parseArgs({
     args,
     options: {
-      questions: text, passages: text, shard: text, methods: text, llm: text, limit: text, seed: text, out: text, embedder: text, split: text, dataset: text,
-      timeout: text, settings: text, visible: flag, dist: text,
+      config: text, questions: text, corpus: text, methods: text, llm: text, limit: text, seed: text, seeds: text, out: text, embedder: text, split: text, dataset: text,
+      timeout: text, tokens: text, settings: text, visible: flag, dist: text, pages: text, shard: text, cache: flag, oracles: flag, robustness: flag, budgets: text,
+      'in-process': flag, 'retry-failed': flag, quiet: flag,
     },
   });
-  if (values.passages !== undefined && values.shard !== undefined) throw new UsageError('give --passages or --shard, not both');
-  const llm = values.llm ?? 'wllama:smollm2-135m';
-  const methods = (values.methods ?? (llm === 'none' ? 'extractive' : 'foray,rag,direct')).split(',').filter((method) => method !== '');
-  if (methods.length === 0 || new Set(methods).size !== methods.length) throw new UsageError('--methods is a list of different names');
+  const file = values.config === undefined ? {} : await configOf(values.config);
+  const models = values.llm === undefined ? ((file['models'] as string[] | undefined) ?? ['wllama:smollm2-135m']) : listOf(values.llm);
+  const questions = values.questions === undefined ? null : listOf(values.questions);
+  const agentSettings = values.settings === undefined ? {} : jsonOf(values.settings, '--settings');
+  const extra = [
+    ...(values.oracles === true ? oracleSettings : []),
+    ...(values.robustness === true ? robustnessSettings() : []),
+    ...(values.budgets === undefined ? [] : budgetSettings(listOf(values.budgets).map((budget) => whole(budget, 'budgets', 0, 0)))),
+  ].map(({ name, agent: limits, experiment }) => ({ name, agent: { ...(agentSettings as object), ...limits }, ...experiment }));
+  const settings = [
+    ...((file['settings'] as unknown[] | undefined) ?? (extra.length > 0 || values.settings !== undefined ? [{ name: 'default', agent: agentSettings }] : [])),
+    ...extra,
+  ];
+  const optional = (name: string, value: number | undefined): Record<string, number> => (value === undefined ? {} : { [name]: value });
+  const number = (name: 'limit' | 'timeout' | 'tokens' | 'pages', least: number): number | undefined => (values[name] === undefined ? undefined : whole(values[name], name, 0, least));
+  const matrix = decodeMatrix(
+    {
+      corpora: ['demo'], questions: [{ file: 'demo' }], methods: models.every((model) => model === 'none') ? ['extractive'] : ['foray', 'rag', 'direct'],
+      ...file,
+      models,
+      ...(questions === null ? {} : { questions: questions.map((name) => ({ file: name, ...(values.dataset === undefined ? {} : { dataset: values.dataset }), ...(values.split === undefined ? {} : { split: values.split }) })) }),
+      ...(values.corpus === undefined ? {} : { corpora: listOf(values.corpus) }),
+      ...(values.methods === undefined ? {} : { methods: listOf(values.methods) }),
+      ...(values.embedder === undefined ? {} : { embedder: embedderOf(values.embedder, 'none') }),
+      ...(values.seed === undefined ? {} : { sample: whole(values.seed, 'seed', 13, 0), seeds: [whole(values.seed, 'seed', 13, 0)] }),
+      ...(values.seeds === undefined ? {} : { seeds: listOf(values.seeds).map((seed) => whole(seed, 'seeds', 13, 0)) }),
+      ...optional('limit', number('limit', 1)),
+      ...optional('timeoutSeconds', number('timeout', 1)),
+      ...optional('maxTokens', number('tokens', 1)),
+      ...optional('pages', number('pages', 1)),
+      ...(values.cache === undefined ? {} : { cache: values.cache }),
+      settings,
+    },
+    values.config ?? 'The command line',
+  );
+  const [first] = matrix.questions;
+  if (questions !== null && values.corpus === undefined && file['corpora'] === undefined) throw new UsageError('give the corpus of these questions: --corpus FILE, a shard folder, union or context');
+  const name = values.dataset ?? first?.dataset ?? (first?.file === 'demo' ? 'demo' : 'run');
   return runAgentBench(
     {
-      questions: values.questions ?? null,
-      passages: values.passages ?? null,
-      shard: values.shard ?? null,
-      methods,
-      llm,
-      embedder: embedderOf(values.embedder, 'none'),
-      limit: whole(values.limit, 'limit', Number.MAX_SAFE_INTEGER, 1),
-      seed: whole(values.seed, 'seed', 13, 0),
-      out: values.out ?? join(root, 'bench', 'results', 'tmp', values.dataset ?? (values.questions === undefined ? 'demo' : 'run')),
-      split: values.split ?? null,
-      dataset: values.dataset ?? null,
-      timeoutSeconds: whole(values.timeout, 'timeout', 1800, 1),
-      settings: settingsOf(values.settings),
-      isVisible: values.visible === true,
-      dist: values.dist ?? null,
+      matrix, out: values.out ?? join(root, 'bench', 'results', 'tmp', name), inProcess: values['in-process'] === true, retryFailed: values['retry-failed'] === true,
+      share: values.shard === undefined ? null : shareOption(values.shard), isVisible: values.visible === true, dist: values.dist ?? null, isQuiet: values.quiet === true,
     },
     signal,
   );
+}
+
+/** `2/4`: the second of four shares. */
+function shareOption(value: string): { index: number; of: number } {
+  const [, index, of] = (/^(\d+)\/(\d+)$/.exec(value) ?? []).map(Number);
+  if (index === undefined || of === undefined || index < 1 || index > of) throw new UsageError('--shard names a share, as in 2/4; a shard folder is given by --corpus');
+  return { index, of };
 }
 
 async function page(args: string[], signal: AbortSignal): Promise<string> {

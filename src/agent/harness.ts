@@ -6,7 +6,7 @@
 import type { GenericSchema, InferOutput } from 'valibot';
 import { AppError, isAbort, toWire, type ErrorCode } from '../errors.ts';
 import type { Hit, Neighbours, Passage, Retriever, SearchRequest, TermFrequencies } from '../corpus/retriever.ts';
-import { complete, completeJson, type ContinuationScore, type Decoded, type GenerateRequest, type GenerateResult, type Llm, type Message } from '../engine/llm.ts';
+import { complete, completeJson, type ContinuationScore, type Decoded, type GenerateRequest, type GenerateResult, type Llm, type LlmInfo, type Message } from '../engine/llm.ts';
 import { recallingLlm, recallingRetriever, type CallCache } from './calls.ts';
 import type { AgentEvent, AgentEventBody, Answer, AnswerSentence, CallPurpose, Citation, Cost, Evidence, Plan, StateSummary, StopReason } from './events.ts';
 import { editedQuery, givenAnswer, keptHits, type Revision } from './edits.ts';
@@ -66,6 +66,11 @@ export const defaultSettings: AgentSettings = {
   tau: 1,
   keepPrompts: false,
 };
+
+/** The defaults where the model runs. Prompt work is what a CPU has least of (FACTS): a GPU or a server reads twice as much evidence a step. */
+export function settingsOn(device: LlmInfo['device'] | null): AgentSettings {
+  return device === 'wasm' ? defaultSettings : { ...defaultSettings, evidenceTokens: defaultSettings.evidenceTokens * 2, wholeReading: 'passages' };
+}
 
 export interface AgentDeps {
   /** null: only methods that need no model. */

@@ -1,10 +1,12 @@
 /**
- * Questions and passages as the benchmark uses them, and the decoders of the files that hold them: the normalised rows of the four multi-hop sets and the
- * demo questions. Pure: the caller reads and decompresses the file. A line that is not what it claims to be is an `AppError` that names file and line.
+ * Questions and passages as the benchmark uses them, and the decoders of the files that hold them: HotpotQA, 2WikiMultihopQA, MuSiQue and Bamboogle as published,
+ * normalised rows, the demo questions, and a person's own CSV or JSON lines. Pure: the caller reads and decompresses the file. A row that is not what it claims to
+ * be is an `AppError` that names file and line.
  */
+import { csvParseRows } from 'd3-dsv';
 import * as v from 'valibot';
 import { AppError } from '../errors.ts';
-import type { GoldPassage } from './metrics.ts';
+import type { GoldPassage, SupportFact } from './metrics.ts';
 
 /** How a question came into its file; `by-availability` favours what a retriever finds, so the two are reported apart. */
 export type Selection = 'complete' | 'by-availability';
@@ -26,6 +28,8 @@ export interface Question {
   readonly type: string | null;
   readonly hops: number | null;
   readonly gold: readonly GoldPassage[];
+  /** Sentences (HotpotQA, 2Wiki) or whole paragraphs (MuSiQue) that carry the answer; empty where the data name none. */
+  readonly facts: readonly SupportFact[];
   readonly goldPlan: readonly GoldStep[];
   readonly selection: Selection | null;
   readonly split: string | null;
@@ -39,7 +43,16 @@ export interface PassageRecord {
   readonly sentenceEnds: readonly number[] | null;
 }
 
+/** What a file of questions holds; official files bring the passages that their questions were asked over. */
+export interface QuestionFile {
+  readonly questions: readonly Question[];
+  /** Empty where the file holds questions only. */
+  readonly passages: readonly PassageRecord[];
+}
+
 const nonEmpty = v.pipe(v.string(), v.minLength(1));
+const fact = v.tuple([v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))]);
+const triple = v.tuple([v.string(), v.string(), v.string()]);
 
 const normalisedQuestion = v.object({
   id: nonEmpty,
@@ -49,8 +62,10 @@ const normalisedQuestion = v.object({
   type: v.optional(v.nullable(v.string()), null),
   hops: v.optional(v.nullable(v.number()), null),
   supporting_titles: v.optional(v.array(v.string()), []),
+  supporting_facts: v.optional(v.array(fact), []),
   supporting_passage_ids: v.optional(v.array(v.string()), []),
   decomposition: v.optional(v.array(v.object({ question: v.string(), answer: v.string() })), []),
+  evidences: v.optional(v.array(triple), []),
   selection: v.optional(v.nullable(v.picklist(['complete', 'by-availability'])), null),
 });
 
@@ -65,7 +80,30 @@ const demoQuestion = v.object({
   split: v.optional(v.nullable(v.string()), null),
 });
 
-const questionRow = v.union([normalisedQuestion, demoQuestion]);
+/** HotpotQA and 2WikiMultihopQA. */
+const hotpotQuestion = v.object({
+  _id: nonEmpty,
+  question: nonEmpty,
+  answer: v.optional(v.string(), ''),
+  type: v.optional(v.nullable(v.string()), null),
+  supporting_facts: v.optional(v.array(fact), []),
+  context: v.array(v.tuple([v.string(), v.array(v.string())])),
+  evidences: v.optional(v.array(triple), []),
+});
+
+const musiqueQuestion = v.object({
+  id: nonEmpty,
+  question: nonEmpty,
+  answer: v.optional(v.string(), ''),
+  answer_aliases: v.optional(v.array(v.string()), []),
+  answerable: v.optional(v.boolean(), true),
+  paragraphs: v.array(v.object({ idx: v.number(), title: v.string(), paragraph_text: v.string(), is_supporting: v.optional(v.boolean(), false) })),
+  question_decomposition: v.optional(v.array(v.object({ question: v.string(), answer: v.string() })), []),
+});
+
+/** Bamboogle, or any list of questions and answers. */
+const pair = v.object({ Question: nonEmpty, Answer: v.union([v.string(), v.number(), v.array(v.string())]) });
+const lowerPair = v.object({ question: nonEmpty, answer: v.union([v.string(), v.number(), v.array(v.string())]), id: v.optional(v.string()), type: v.optional(v.string()) });
 
 const passageRow = v.object({
   id: nonEmpty,
@@ -74,16 +112,27 @@ const passageRow = v.object({
   sent_ends: v.optional(v.array(v.pipe(v.number(), v.integer(), v.minValue(0)))),
 });
 
-/** JSON lines, a JSON array of rows, or an object with `questions`. Ids must be unique. `name` is the file's, for messages; `dataset` names the set. */
-export function decodeQuestions(text: string, name: string, dataset: string): Question[] {
-  const rows = rowsOf(text, name).map(({ value, line }) => questionOf(decodeRow(questionRow, value, name, line, 'a question'), dataset));
-  checkUnique(rows, name);
-  return rows;
+/**
+ * JSON lines, a JSON array of rows, an object with `questions`, or CSV with a head (`question`, `answer`; optional `id`, `type`, `hops`; several answers are parted
+ * by `|`). The format of a row is told by its fields. Ids must be unique. `name` is the file's, for messages; `dataset` names the set.
+ */
+export function decodeQuestionFile(text: string, name: string, dataset: string): QuestionFile {
+  const body = text.replace(/^\uFEFF/, '');
+  const rows = /\.csv$/i.test(name) || (!/^\s*[[{]/.test(body) && /^[^\n]*question/i.test(body)) ? csvRows(body, name) : rowsOf(body, name);
+  const passages = new Map<string, PassageRecord>();
+  const questions = rows.map(({ value, line }, i) => questionOf(value, { name, line, dataset, number: i + 1, passages }));
+  checkUnique(questions, name);
+  return { questions, passages: [...passages.values()] };
+}
+
+/** Only the questions of `decodeQuestionFile`. */
+export function decodeQuestions(text: string, name: string, dataset: string): readonly Question[] {
+  return decodeQuestionFile(text, name, dataset).questions;
 }
 
 /** JSON lines `{id, title, text, sent_ends?}`. */
 export function decodePassages(text: string, name: string): PassageRecord[] {
-  const rows = rowsOf(text, name).map(({ value, line }): PassageRecord => {
+  const rows = rowsOf(text.replace(/^\uFEFF/, ''), name).map(({ value, line }): PassageRecord => {
     const { id, title, text: body, sent_ends: ends } = decodeRow(passageRow, value, name, line, 'a passage');
     return { id, title, text: body, sentenceEnds: ends === undefined ? null : utf16Offsets(body, ends) };
   });
@@ -98,41 +147,153 @@ function utf16Offsets(text: string, codePointOffsets: readonly number[]): number
   return units.length === text.length + 1 ? [...codePointOffsets] : codePointOffsets.map((offset) => units[offset] ?? text.length);
 }
 
-function questionOf(row: v.InferOutput<typeof questionRow>, dataset: string): Question {
-  const common = { id: row.id, dataset, question: row.question, type: row.type, hops: row.hops };
-  if ('answers' in row) {
-    return {
-      ...common,
-      answers: row.answers,
-      gold: row.support.map(({ title, quote }) => ({ kind: 'page', title, quote })),
-      goldPlan: row.gold_plan.map(({ id, q, answer }) => ({ id, q, answer })),
-      selection: null,
-      split: row.split,
-    };
-  }
+interface RowPlace {
+  readonly name: string;
+  readonly line: number;
+  readonly dataset: string;
+  /** From 1; stands in for an id where the file has none. */
+  readonly number: number;
+  readonly passages: Map<string, PassageRecord>;
+}
+
+function questionOf(value: unknown, place: RowPlace): Question {
+  const has = (field: string): boolean => typeof value === 'object' && value !== null && field in value;
+  if (has('paragraphs')) return fromMusique(decodeRow(musiqueQuestion, value, place.name, place.line, 'a MuSiQue question'), place);
+  if (has('context') && has('_id')) return fromHotpot(decodeRow(hotpotQuestion, value, place.name, place.line, 'a HotpotQA or 2Wiki question'), place);
+  if (has('Question')) return fromPair(decodeRow(pair, value, place.name, place.line, 'a question with its answer'), place);
+  if (has('answers')) return fromDemo(decodeRow(demoQuestion, value, place.name, place.line, 'a question'), place);
+  if (has('id') && !Array.isArray((value as { answer?: unknown }).answer)) return fromNormalised(decodeRow(normalisedQuestion, value, place.name, place.line, 'a question'), place);
+  const { question, answer, id, type } = decodeRow(lowerPair, value, place.name, place.line, 'a question');
+  return { ...fromPair({ Question: question, Answer: answer }, place), ...(id === undefined ? {} : { id }), type: type ?? null };
+}
+
+function fromNormalised(row: v.InferOutput<typeof normalisedQuestion>, { dataset }: RowPlace): Question {
   const gold: GoldPassage[] =
     row.supporting_passage_ids.length > 0
       ? row.supporting_passage_ids.map((id) => ({ kind: 'id', id }))
       : row.supporting_titles.map((title) => ({ kind: 'page', title, quote: '' }));
   return {
-    ...common,
-    answers: [row.answer, ...row.aliases].filter((answer) => answer.trim() !== ''),
+    id: row.id, dataset, question: row.question, type: row.type, hops: row.hops,
+    answers: answersOf(row.answer, row.aliases),
     gold,
-    goldPlan: row.decomposition.map((step, i) => ({ id: i + 1, q: step.question, answer: step.answer })),
+    facts: row.supporting_facts.length > 0 ? row.supporting_facts.map(([title, sentence]) => ({ title, sentence })) : row.decomposition.length > 0 ? row.supporting_titles.map(wholePage) : [],
+    goldPlan: row.decomposition.length > 0 ? row.decomposition.map((step, i) => ({ id: i + 1, q: step.question, answer: step.answer })) : planOfTriples(row.evidences),
     selection: row.selection,
     split: null,
   };
 }
 
+function fromDemo(row: v.InferOutput<typeof demoQuestion>, { dataset }: RowPlace): Question {
+  return {
+    id: row.id, dataset, question: row.question, type: row.type, hops: row.hops,
+    answers: row.answers,
+    gold: row.support.map(({ title, quote }) => ({ kind: 'page', title, quote })),
+    facts: [...new Set(row.support.map(({ title }) => title))].map(wholePage),
+    goldPlan: row.gold_plan.map(({ id, q, answer }) => ({ id, q, answer })),
+    selection: null,
+    split: row.split,
+  };
+}
+
+function fromHotpot(row: v.InferOutput<typeof hotpotQuestion>, { dataset, passages }: RowPlace): Question {
+  for (const [title, sentences] of row.context) {
+    const text = sentences.join('').trim();
+    if (text === '' || passages.has(title)) continue;
+    const ends: number[] = [];
+    let at = -(sentences.join('').length - sentences.join('').trimStart().length);
+    for (const sentence of sentences) {
+      at += sentence.length;
+      const end = Math.min(text.length, at);
+      if (end > (ends.at(-1) ?? 0)) ends.push(end);
+    }
+    passages.set(title, { id: title, title, text, sentenceEnds: ends });
+  }
+  const sentenceAt = (title: string, index: number): string => (row.context.find(([other]) => other === title)?.[1][index] ?? '').trim();
+  const evidences = planOfTriples(row.evidences);
+  return {
+    id: row._id, dataset, question: row.question, type: row.type,
+    hops: evidences.length > 0 ? evidences.length : new Set(row.supporting_facts.map(([title]) => title)).size || null,
+    answers: answersOf(row.answer, []),
+    gold: row.supporting_facts.map(([title, index]) => ({ kind: 'page', title, quote: sentenceAt(title, index) })),
+    facts: row.supporting_facts.map(([title, sentence]) => ({ title, sentence })),
+    goldPlan: evidences,
+    selection: 'complete',
+    split: null,
+  };
+}
+
+function fromMusique(row: v.InferOutput<typeof musiqueQuestion>, { dataset, passages }: RowPlace): Question {
+  for (const { title, paragraph_text: text } of row.paragraphs) {
+    let id = title;
+    // Several paragraphs of one page are passages of their own.
+    for (let n = 2; passages.has(id) && passages.get(id)?.text !== text; n++) id = `${title} (${n})`;
+    passages.set(id, { id, title, text, sentenceEnds: null });
+  }
+  const support = row.paragraphs.filter((paragraph) => paragraph.is_supporting);
+  return {
+    id: row.id, dataset, question: row.question,
+    type: /^(\d+hop\d?)/.exec(row.id)?.[1] ?? null,
+    hops: row.question_decomposition.length || null,
+    answers: row.answerable ? answersOf(row.answer, row.answer_aliases) : [],
+    gold: support.map(({ title, paragraph_text: text }) => ({ kind: 'page', title, quote: text.slice(0, 80).replace(/\s\S*$/, '') })),
+    facts: support.map(({ title }) => wholePage(title)),
+    goldPlan: row.question_decomposition.map((step, i) => ({ id: i + 1, q: step.question, answer: step.answer })),
+    selection: 'complete',
+    split: null,
+  };
+}
+
+function fromPair(row: v.InferOutput<typeof pair>, { dataset, number }: RowPlace): Question {
+  const answers = Array.isArray(row.Answer) ? row.Answer : String(row.Answer).split('|');
+  return {
+    id: `${dataset}-${number}`, dataset, question: row.Question, type: null, hops: null, answers: answers.map((answer) => answer.trim()).filter((answer) => answer !== ''),
+    gold: [], facts: [], goldPlan: [], selection: null, split: null,
+  };
+}
+
+function answersOf(answer: string, aliases: readonly string[]): string[] {
+  return [answer, ...aliases].filter((text) => text.trim() !== '');
+}
+
+function wholePage(title: string): SupportFact {
+  return { title, sentence: null };
+}
+
+/** 2Wiki's triples as steps: a subject that is an earlier object becomes a reference. A reconstruction: the data set publishes no sub-questions. */
+function planOfTriples(triples: readonly (readonly [string, string, string])[]): GoldStep[] {
+  return triples.map(([subject, relation, object], i) => {
+    const from = triples.slice(0, i).findIndex(([, , earlier]) => earlier === subject);
+    return { id: i + 1, q: `${from < 0 ? subject : `#${from + 1}`} >> ${relation}`, answer: object };
+  });
+}
+
+function csvRows(text: string, name: string): { value: unknown; line: number }[] {
+  const [head, ...rows] = csvParseRows(text);
+  const columns = (head ?? []).map((column) => column.trim().toLowerCase());
+  const column = (title: string): number => columns.indexOf(title);
+  const [question, answer] = [column('question'), Math.max(column('answer'), column('answers'))];
+  if (question < 0 || answer < 0) throw new AppError('lab/bad-row', { file: name, line: 1, what: 'the head of a table', reason: 'it needs the columns question and answer' });
+  return rows.flatMap((cells, i) => {
+    if (cells.every((cell) => cell.trim() === '')) return [];
+    const cell = (title: string): string => cells[column(title)]?.trim() ?? '';
+    const value = {
+      question: cells[question]?.trim() ?? '',
+      answer: (cells[answer] ?? '').split('|'),
+      ...(cell('id') === '' ? {} : { id: cell('id') }),
+      ...(cell('type') === '' ? {} : { type: cell('type') }),
+    };
+    return [{ value, line: i + 2 }];
+  });
+}
+
 function rowsOf(text: string, name: string): { value: unknown; line: number }[] {
-  const body = text.replace(/^\uFEFF/, '');
-  const whole = wholeJson(body);
+  const whole = wholeJson(text);
   if (whole !== undefined) {
     const list = Array.isArray(whole) ? whole : typeof whole === 'object' && whole !== null && 'questions' in whole && Array.isArray(whole.questions) ? whole.questions : [whole];
     return (list as unknown[]).map((value, i) => ({ value, line: i + 1 }));
   }
   const rows: { value: unknown; line: number }[] = [];
-  for (const [i, raw] of body.split('\n').entries()) {
+  for (const [i, raw] of text.split('\n').entries()) {
     if (raw.trim() === '') continue;
     try {
       rows.push({ value: JSON.parse(raw) as unknown, line: i + 1 });

@@ -175,6 +175,29 @@ export function answerHit(ranked: readonly FoundPassage[], answers: readonly str
   return ranked.slice(0, k).some((passage) => containsAnswer(`${passage.title} ${passage.text}`, answers) === 1) ? 1 : 0;
 }
 
+/** Discounted gain of the gold passages among the first k, against the best order; several passages of one gold document count once. null without gold. */
+export function ndcg(ranked: readonly FoundPassage[], gold: readonly GoldPassage[], k: number): number | null {
+  if (gold.length === 0) return null;
+  const open = new Set(gold);
+  let gained = 0;
+  for (const [i, passage] of ranked.slice(0, k).entries()) {
+    const item = [...open].find((other) => isGold(passage, other));
+    if (item === undefined) continue;
+    open.delete(item);
+    gained += 1 / Math.log2(i + 2);
+  }
+  let best = 0;
+  for (let i = 0; i < Math.min(k, gold.length); i++) best += 1 / Math.log2(i + 2);
+  return gained / best;
+}
+
+/** 1 / rank of the first gold passage; 0 where none was found, null without gold. */
+export function reciprocalRank(ranked: readonly FoundPassage[], gold: readonly GoldPassage[]): number | null {
+  if (gold.length === 0) return null;
+  const at = ranked.findIndex((passage) => gold.some((item) => isGold(passage, item)));
+  return at < 0 ? 0 : 1 / (at + 1);
+}
+
 export interface RetrievalScores {
   /** Of the first search of the run; null where there was none. */
   readonly recall5: number | null;
@@ -191,6 +214,13 @@ export interface RetrievalScores {
   readonly curated: number | null;
   /** Found, but not kept: trajectory − curated. */
   readonly dropped: number | null;
+  /** Of the first search. */
+  readonly ndcg10: number | null;
+  readonly mrr: number | null;
+  /** Of the first search: share of the gold that stands below rank 5 of all that was fetched (at most 50): what re-ranking could still gain. */
+  readonly below5: number | null;
+  /** Support recall of the union after each search. */
+  readonly bySearch: readonly number[];
 }
 
 /** `searches`: the ranked passages of each search, in order; `kept`: passages with evidence. */
@@ -215,7 +245,55 @@ export function scoreRetrieval(
     trajectory5: supportRecall(searches.flatMap((passages) => passages.slice(0, 5)), gold),
     curated,
     dropped: trajectory === null || curated === null ? null : Math.max(0, trajectory - curated),
+    ndcg10: first === undefined ? null : ndcg(first, gold, 10),
+    mrr: first === undefined ? null : reciprocalRank(first, gold),
+    below5: first === undefined || gold.length === 0 ? null : (supportRecall(first, gold, 50) ?? 0) - (supportRecall(first, gold, 5) ?? 0),
+    bySearch: gold.length === 0 ? [] : searches.map((_, i) => supportRecall(searches.slice(0, i + 1).flat(), gold) ?? 0),
   };
+}
+
+// --- Supporting facts ----------------------------------------------------------------------------------------------------------------------
+
+/** A sentence of a page (HotpotQA, 2Wiki), or a whole page or paragraph where `sentence` is null (MuSiQue). */
+export interface SupportFact {
+  readonly title: string;
+  /** From 0. */
+  readonly sentence: number | null;
+}
+
+export interface SupportScores {
+  readonly spEm: 0 | 1;
+  readonly spPrecision: number;
+  readonly spRecall: number;
+  readonly spF1: number;
+  readonly jointEm: 0 | 1;
+  readonly jointF1: number;
+}
+
+/** Sets of facts against each other, and jointly with the answer (HotpotQA's evaluation; METHODS §6.3): P = P_ans·P_sp, R = R_ans·R_sp. Two empty sets agree. */
+export function scoreSupport(predicted: readonly SupportFact[], gold: readonly SupportFact[], answer: { readonly em: 0 | 1; readonly precision: number; readonly recall: number }): SupportScores {
+  const keyOf = ({ title, sentence }: SupportFact): string => `${plain(title)}\n${sentence ?? ''}`;
+  const left = new Set(predicted.map(keyOf));
+  const right = new Set(gold.map(keyOf));
+  const both = [...left].filter((key) => right.has(key)).length;
+  const areEmpty = left.size === 0 && right.size === 0;
+  const spPrecision = areEmpty ? 1 : left.size === 0 ? 0 : both / left.size;
+  const spRecall = areEmpty ? 1 : right.size === 0 ? 0 : both / right.size;
+  const spEm = left.size === right.size && both === left.size ? 1 : 0;
+  return {
+    spEm, spPrecision, spRecall, spF1: harmonic(spPrecision, spRecall),
+    jointEm: answer.em === 1 && spEm === 1 ? 1 : 0,
+    jointF1: harmonic(answer.precision * spPrecision, answer.recall * spRecall),
+  };
+}
+
+export function harmonic(precision: number, recall: number): number {
+  return precision + recall === 0 ? 0 : (2 * precision * recall) / (precision + recall);
+}
+
+/** MuSiQue's group sufficiency: an answerable question and its unanswerable twin count only if both are right. */
+export function groupSufficiency(pairs: readonly { readonly answerable: boolean; readonly unanswerable: boolean }[]): number | null {
+  return share(pairs, (pair) => pair.answerable && pair.unanswerable);
 }
 
 // --- Quotes and citations ------------------------------------------------------------------------------------------------------------------
@@ -228,8 +306,12 @@ export interface CitationScores {
   readonly citations: number;
   /** Share of the answer's sentences that carry a citation; null without sentences. */
   readonly citedSentences: number | null;
-  /** Share of the cited sentences that code found supported by their quote; null without cited sentences. Not an entailment judgement. */
+  /** Citation precision: share of the cited sentences that code found supported by their quotes; null without cited sentences. Not an entailment judgement. */
   readonly supportedSentences: number | null;
+  /** Citation recall: share of all sentences that carry a citation which supports them; null without sentences. */
+  readonly citationRecall: number | null;
+  /** The short answer stands, word for word, in a cited quote or its title; null where nothing is cited or the answer is yes, no or empty. */
+  readonly grounded: 0 | 1 | null;
 }
 
 export function isVerbatim({ passage, span, quote }: Pick<Evidence, 'span' | 'quote'> & { readonly passage: { readonly text: string } }): boolean {
@@ -247,43 +329,16 @@ export function scoreCitations(answer: Answer | null, evidence: readonly Evidenc
     citations: answer?.citations.length ?? 0,
     citedSentences: share(sentences, (sentence) => sentence.cites.length > 0),
     supportedSentences: share(cited, (sentence) => sentence.supported),
+    citationRecall: share(sentences, (sentence) => sentence.cites.length > 0 && sentence.supported),
+    grounded: groundedness(answer),
   };
+}
+
+function groundedness(answer: Answer | null): 0 | 1 | null {
+  if (answer === null || answer.citations.length === 0 || closedAnswers.has(normaliseAnswer(answer.short)) || normaliseAnswer(answer.short) === '') return null;
+  return answer.citations.some(({ evidence }) => containsAnswer(`${evidence.passage.title} ${evidence.quote}`, [answer.short]) === 1) ? 1 : 0;
 }
 
 function share<T>(items: readonly T[], holds: (item: T) => boolean): number | null {
   return items.length === 0 ? null : items.filter(holds).length / items.length;
-}
-
-// --- Behaviour -----------------------------------------------------------------------------------------------------------------------------
-
-export interface BehaviourScores {
-  /** Share of queries whose words overlap (Jaccard ≥ .8) with an earlier query; null with fewer than two. */
-  readonly repetition: number | null;
-  /** Mean share of new passages a search; null without searches. */
-  readonly novelty: number | null;
-  readonly uniquePassages: number;
-}
-
-export function scoreBehaviour(searches: readonly { readonly query: string; readonly ids: readonly string[] }[]): BehaviourScores {
-  const words = searches.map(({ query }) => new Set(answerTokens(query)));
-  const repeats = words.filter((set, i) => words.slice(0, i).some((earlier) => setJaccard(set, earlier) >= 0.8)).length;
-  const seen = new Set<string>();
-  const shares: number[] = [];
-  for (const { ids } of searches) {
-    const distinct = new Set(ids);
-    const fresh = [...distinct].filter((id) => !seen.has(id));
-    if (distinct.size > 0) shares.push(fresh.length / distinct.size);
-    for (const id of fresh) seen.add(id);
-  }
-  return {
-    repetition: searches.length < 2 ? null : repeats / searches.length,
-    novelty: shares.length === 0 ? null : shares.reduce((sum, value) => sum + value, 0) / shares.length,
-    uniquePassages: seen.size,
-  };
-}
-
-function setJaccard(a: ReadonlySet<string>, b: ReadonlySet<string>): number {
-  const shared = [...a].filter((word) => b.has(word)).length;
-  const union = a.size + b.size - shared;
-  return union === 0 ? 1 : shared / union;
 }

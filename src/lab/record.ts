@@ -1,16 +1,14 @@
 /**
- * What a benchmark run leaves behind: a line a question and method (trajectory, METHODS §1.3, with its scores), a run record a method (§1.5), and the summary.
- * Pure: builds them from the events of a run, and decodes the lines again so that a broken run can be continued.
+ * What a benchmark run leaves behind: a line a question and cell (trajectory, METHODS §1.3, with its scores), and a run record a cell (§1.5). Shapes, and their
+ * decoder, so that a broken run can be continued and a report made from any folder. Pure. Documented in docs/lab.md.
  */
 import * as v from 'valibot';
-import type { AgentEvent, Answer, Cost, Evidence, Plan } from '../agent/events.ts';
-import type { Passage } from '../corpus/retriever.ts';
-import type { WireError } from '../errors.ts';
-import type { Question } from './datasets.ts';
-import {
-  scoreAnswer, scoreBehaviour, scoreCitations, scoreRetrieval,
-  type AnswerScores, type BehaviourScores, type CitationScores, type RetrievalScores,
-} from './metrics.ts';
+import type { Answer, Plan } from '../agent/events.ts';
+import type { DecompositionScores } from '../agent/decomposition.ts';
+import type { Message } from '../engine/llm.ts';
+import type { BehaviourScores, StepReward } from './behaviour.ts';
+import { failureClasses, type FailureClass } from './diagnosis.ts';
+import type { AnswerScores, CitationScores, RetrievalScores, SupportScores } from './metrics.ts';
 
 // --- Items ---------------------------------------------------------------------------------------------------------------------------------
 
@@ -30,11 +28,21 @@ export interface RecordedEvidence {
 
 /** `t` counts from 1 over the steps of a trajectory. */
 export type TrajectoryStep = { readonly t: number } & (
-  | { readonly kind: 'plan'; readonly source: Plan['source']; readonly nodes: readonly { readonly id: number; readonly q: string; readonly deps: readonly number[] }[] }
+  | {
+      readonly kind: 'plan'; readonly source: Plan['source']; readonly op: Plan['final']['op'];
+      readonly nodes: readonly { readonly id: number; readonly q: string; readonly deps: readonly number[] }[];
+    }
   | { readonly kind: 'think'; readonly node: number | null; readonly purpose: string; readonly tokens: number; readonly promptTokens: number; readonly cachedTokens: number | null; readonly ms: number }
   | { readonly kind: 'search'; readonly node: number; readonly query: string; readonly k: number; readonly retriever: 'bm25' | 'rrf'; readonly docs: readonly FoundDocument[]; readonly ms: number }
   | { readonly kind: 'record'; readonly node: number; readonly evidence: readonly RecordedEvidence[]; readonly sufficient: boolean; readonly subAnswer: string; readonly stop: string }
-  | { readonly kind: 'answer'; readonly text: string; readonly mode: Answer['mode']; readonly cites: readonly string[] }
+  /** Anything else that a method tells: a thought, a goal, a rejected quote. `what` is the kind of its event. */
+  | { readonly kind: 'note'; readonly node: number | null; readonly what: string; readonly text: string }
+  /** Only where prompts are kept. */
+  | { readonly kind: 'prompt'; readonly node: number | null; readonly purpose: string; readonly messages: readonly Message[]; readonly output: string }
+  | {
+      readonly kind: 'answer'; readonly text: string; readonly mode: Answer['mode']; readonly cites: readonly string[];
+      readonly sentences: readonly { readonly text: string; readonly cites: readonly number[]; readonly supported: boolean }[];
+    }
 );
 
 export interface ItemCost {
@@ -49,25 +57,62 @@ export interface ItemCost {
   readonly nodes: number;
 }
 
-export type ItemScores = AnswerScores & RetrievalScores & CitationScores & BehaviourScores;
+export type ItemScores = AnswerScores &
+  RetrievalScores &
+  CitationScores &
+  BehaviourScores & {
+    /** Against the sentences or pages that the data name; null where they name none. */
+    readonly support: SupportScores | null;
+    /** Against the gold decomposition; null without one, or without a plan. */
+    readonly plan: DecompositionScores | null;
+    /** StepSearch's reward of each search; empty without gold. */
+    readonly steps: readonly StepReward[];
+    /** Of each search: it brought something new, and a gold passage that none before had. */
+    readonly goodQueries: readonly boolean[];
+    /** Of each sub-question of a gold plan, in order: F1 of its answer against the gold answer. */
+    readonly stepAnswers: readonly number[];
+    /** F1 with a discount for searches beyond what the question needs. */
+    readonly caf: number;
+    /** The model followed an order in a passage; null where none was given. */
+    readonly obeyed: boolean | null;
+    readonly failure: FailureClass;
+  };
 
-/** One line of `run.jsonl`: a method's work on a question, and what it was worth. */
+/** A passage as the report shows it: enough to follow a run without the corpus. */
+export interface ShownPassage {
+  readonly title: string;
+  /** Cut to 600 characters. */
+  readonly text: string;
+  readonly gold: boolean;
+}
+
+/** One line of `run.jsonl`: a cell's work on a question, and what it was worth. */
 export interface ItemRecord {
   readonly kind: 'trajectory';
   readonly id: string;
   readonly qid: string;
   readonly dataset: string;
   readonly method: string;
-  readonly seed: number;
+  /** The model as the command names it. */
+  readonly llm: string;
+  /** The model as the engine names it. */
   readonly model: string | null;
   readonly corpus: string;
+  /** Name of the setting. */
+  readonly setting: string;
+  readonly seed: number;
   readonly question: string;
+  /** What was asked, where a setting words it otherwise. */
+  readonly asked: string;
+  readonly goldPlan: readonly { readonly q: string; readonly answer: string | null }[];
   readonly answers: readonly string[];
   readonly type: string | null;
   readonly hops: number | null;
   readonly selection: string | null;
   readonly prediction: string;
   readonly steps: readonly TrajectoryStep[];
+  /** The first five of each search and all that were quoted, by id. */
+  readonly passages: Readonly<Record<string, ShownPassage>>;
   readonly stop: string;
   readonly scores: ItemScores;
   readonly cost: ItemCost;
@@ -75,192 +120,9 @@ export interface ItemRecord {
   readonly error: { readonly code: string; readonly message: string } | null;
 }
 
-export interface ItemContext {
-  readonly seed: number;
-  readonly method: string;
-  readonly model: string | null;
-  /** Name and content hash of what was searched. */
-  readonly corpus: string;
-}
-
-/** What a run over a question amounts to. `failure`: why it was cut short (page lost, timed out), else what the events say. */
-export function itemOf(question: Question, context: ItemContext, events: readonly AgentEvent[], failure: WireError | null = null): ItemRecord {
-  const steps: TrajectoryStep[] = [];
-  const push = (step: DistributiveOmit<TrajectoryStep, 't'>): void => {
-    steps.push({ t: steps.length + 1, ...step });
-  };
-  const searches: { query: string; passages: Passage[] }[] = [];
-  const evidenceByNode = new Map<number, Evidence[]>();
-  const evidence: Evidence[] = [];
-  const nodes = new Set<number>();
-  let answer: Answer | null = null;
-  let cost = costSoFar(events);
-  let stop: string = 'error';
-  let error = failure;
-  let model = context.model;
-
-  const flushEvidence = (node: number, sufficient: boolean, subAnswer: string, why: string): void => {
-    push({ kind: 'record', node, evidence: (evidenceByNode.get(node) ?? []).map(recordedEvidence), sufficient, subAnswer, stop: why });
-    evidenceByNode.delete(node);
-  };
-
-  for (const event of events) {
-    switch (event.kind) {
-      case 'runStarted':
-        model = event.model ?? model;
-        break;
-      case 'planProposed':
-      case 'planEdited':
-        push({ kind: 'plan', source: event.plan.source, nodes: event.plan.nodes.map(({ id, q, deps }) => ({ id, q, deps })) });
-        break;
-      case 'nodeStarted':
-        nodes.add(event.node);
-        break;
-      case 'searched': {
-        const fresh = new Set(event.newIds);
-        searches.push({ query: event.query, passages: event.hits.map((hit) => hit.passage) });
-        push({
-          kind: 'search', node: event.node, query: event.query, k: event.hits.length, retriever: event.usedDense ? 'rrf' : 'bm25',
-          docs: event.hits.map(({ passage, rank, score }) => ({ id: passage.id, rank, score: Number(score.toPrecision(5)), new: fresh.has(passage.id) })),
-          ms: round(event.ms),
-        });
-        break;
-      }
-      case 'evidenceRecorded':
-        evidence.push(...event.evidence);
-        evidenceByNode.set(event.node, [...(evidenceByNode.get(event.node) ?? []), ...event.evidence]);
-        break;
-      case 'nodeFinished':
-        flushEvidence(event.node, event.status === 'answered', event.answer, event.stop);
-        break;
-      case 'llmCalled':
-        push({
-          kind: 'think', node: event.node, purpose: event.purpose, tokens: event.outputTokens, promptTokens: event.promptTokens,
-          cachedTokens: event.cachedTokens, ms: round(event.ms),
-        });
-        break;
-      case 'answerFinished':
-        // Evidence of methods without sub-questions.
-        for (const node of [...evidenceByNode.keys()]) flushEvidence(node, true, '', 'answered');
-        answer = event.answer;
-        push({ kind: 'answer', text: predictionOf(event.answer), mode: event.answer.mode, cites: [...new Set(event.answer.citations.map((citation) => citation.evidence.passage.id))] });
-        break;
-      case 'runFinished':
-        stop = event.stop;
-        cost = event.cost;
-        break;
-      case 'runFailed':
-        error ??= event.error;
-        cost = event.cost;
-        break;
-      case 'stateChanged':
-      case 'thought':
-      case 'goalSet':
-      case 'reflected':
-      case 'selected':
-      case 'expanded':
-      case 'queryScored':
-      case 'gated':
-      case 'verified':
-      case 'linkFollowed':
-      case 'trajectoryStarted':
-      case 'trajectoryFinished':
-      case 'trajectoriesWeighted':
-      case 'treeExpanded':
-      case 'tableStarted':
-      case 'cellFilled':
-      case 'conflictFound':
-      case 'prompted':
-      case 'edited':
-      case 'notice':
-      case 'evidenceRejected':
-      case 'answerStarted':
-      case 'answerDelta':
-        break;
-    }
-  }
-  const last = events.at(-1)?.kind;
-  if (error === null && (last !== 'runFinished' || answer === null)) {
-    error = { kind: 'bug', name: 'Error', message: `the run ended without an answer (${last ?? 'no events'}, ${stop})`, stack: '' };
-  }
-
-  const prediction = answer === null ? '' : predictionOf(answer);
-  const kept = [...evidence, ...(answer?.citations ?? []).map((citation) => citation.evidence)].map((item) => item.passage);
-  const scored = scoreAnswer(prediction, question.answers);
-  return {
-    kind: 'trajectory',
-    id: events[0]?.runId ?? '',
-    qid: question.id,
-    dataset: question.dataset,
-    method: context.method,
-    seed: context.seed,
-    model,
-    corpus: context.corpus,
-    question: question.question,
-    answers: question.answers,
-    type: question.type,
-    hops: question.hops,
-    selection: question.selection,
-    prediction,
-    steps,
-    stop: error === null ? stop : 'error',
-    scores: {
-      // Silence is the right answer to an unanswerable question; a crash is not.
-      ...(error === null ? scored : { ...scored, em: 0, f1: 0, precision: 0, recall: 0, acc: 0, accSubstring: 0, emFolded: 0 }),
-      ...scoreRetrieval(searches.map(({ passages }) => passages), kept, question),
-      ...scoreCitations(answer, evidence),
-      ...scoreBehaviour(searches.map(({ query, passages }) => ({ query, ids: passages.map((passage) => passage.id) }))),
-    },
-    cost: {
-      llmCalls: cost.llmCalls, promptTokens: cost.promptTokens, cachedTokens: cost.cachedTokens, outTokens: cost.outputTokens, searches: cost.searches,
-      wallMs: round(cost.wallMs), overheadMs: round(cost.overheadMs), nodes: nodes.size,
-    },
-    error: error === null ? null : describe(error),
-  };
-}
-
-/** What a run that never reported its cost had used up by its last event. */
-function costSoFar(events: readonly AgentEvent[]): Cost {
-  const calls = events.filter((event) => event.kind === 'llmCalled');
-  const searches = events.filter((event) => event.kind === 'searched');
-  const total = (pick: (call: (typeof calls)[number]) => number): number => calls.reduce((sum, call) => sum + pick(call), 0);
-  const wallMs = events.at(-1)?.atMs ?? 0;
-  const waited = total((call) => call.ms) + searches.reduce((sum, search) => sum + search.ms, 0);
-  return {
-    llmCalls: calls.length, promptTokens: total((call) => call.promptTokens), cachedTokens: total((call) => call.cachedTokens ?? 0),
-    outputTokens: total((call) => call.outputTokens), searches: searches.length, wallMs, overheadMs: Math.max(0, wallMs - waited),
-  };
-}
-
-type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
-
-/** Where there is no short answer but copied sentences, they are what was answered. */
-function predictionOf(answer: Answer): string {
-  return answer.short !== '' || answer.mode !== 'extractive' ? answer.short : answer.sentences.map((sentence) => sentence.text).join(' ');
-}
-
-function recordedEvidence({ passage, span, quote }: Evidence): RecordedEvidence {
-  return { doc: passage.id, span: [span.start, span.end], text: quote };
-}
-
-function describe(error: WireError): { code: string; message: string } {
-  switch (error.kind) {
-    case 'app':
-      return { code: error.code, message: error.message };
-    case 'abort':
-      return { code: 'abort', message: 'The run was stopped.' };
-    case 'bug':
-      return { code: 'bug', message: `${error.name}: ${error.message}` };
-  }
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 100) / 100;
-}
-
 /** The key under which a finished item is known when a run is continued. */
-export function itemKey(item: { readonly method: string; readonly seed: number; readonly qid: string }): string {
-  return JSON.stringify([item.method, item.seed, item.qid]);
+export function itemKey(item: Pick<ItemRecord, 'dataset' | 'llm' | 'corpus' | 'setting' | 'method' | 'seed' | 'qid'>): string {
+  return JSON.stringify([item.dataset, item.llm, item.corpus, item.setting, item.method, item.seed, item.qid]);
 }
 
 const nullableNumber = v.nullable(v.number());
@@ -271,8 +133,16 @@ const nullableBit = v.nullable(bit);
 const itemSchema = v.looseObject({
   kind: v.literal('trajectory'),
   qid: v.string(),
+  dataset: v.string(),
   method: v.string(),
+  llm: v.string(),
+  corpus: v.string(),
+  setting: v.string(),
   seed: v.number(),
+  question: v.string(),
+  prediction: v.string(),
+  answers: v.array(v.string()),
+  passages: v.record(v.string(), v.object({ title: v.string(), text: v.string(), gold: v.boolean() })),
   type: v.nullable(v.string()),
   selection: v.nullable(v.string()),
   steps: v.array(v.looseObject({ t: v.number(), kind: v.string() })),
@@ -280,7 +150,9 @@ const itemSchema = v.looseObject({
     em: bit, f1: v.number(), acc: bit, accSubstring: bit, emFolded: bit, words: v.number(),
     recall5: nullableNumber, recall10: nullableNumber, all5: nullableBit, all10: nullableBit, hit5: nullableBit,
     trajectory: nullableNumber, allTrajectory: nullableBit, trajectory5: nullableNumber, curated: nullableNumber, dropped: nullableNumber,
-    quotes: v.number(), quoteValidity: nullableNumber,
+    quotes: v.number(), quoteValidity: nullableNumber, bySearch: v.array(v.number()), noveltyBySearch: v.array(v.number()), goodQueries: v.array(v.boolean()),
+    steps: v.array(v.object({ gain: v.number(), redundancy: v.number(), reward: v.number() })), stepAnswers: v.array(v.number()), caf: v.number(),
+    obeyed: v.nullable(v.boolean()), failure: v.picklist(failureClasses),
   }),
   cost: v.object({
     llmCalls: v.number(), promptTokens: v.number(), cachedTokens: v.number(), outTokens: v.number(), searches: v.number(), wallMs: v.number(), overheadMs: v.number(),
@@ -324,23 +196,18 @@ function parseLine(line: string): unknown {
 /** What a run was made with; everything that a figure depends on. */
 export interface RunSettings {
   readonly runId: string;
-  readonly dataset: string;
   readonly split: string;
-  readonly model: string | null;
   readonly backend: string | null;
   readonly quant: string | null;
-  readonly corpus: string;
   readonly embedder: string | null;
-  readonly seed: number;
   readonly temperature: number;
   readonly maxTurns: number;
   readonly k: number;
-  /** SHA-256 of the question ids, sorted, one a line. */
-  readonly idsHash: string;
+  readonly sample: number;
   readonly env: Readonly<Record<string, string | number | boolean | null>>;
 }
 
-/** One evaluation cell: a method on a set of questions. Values of `agg` are [mean, low, high]. */
+/** One evaluation cell on one set of questions. Values of `agg` are [mean, low, high]. */
 export interface RunRecord {
   readonly kind: 'run';
   readonly runId: string;
@@ -350,6 +217,9 @@ export interface RunRecord {
   readonly quant: string | null;
   readonly dataset: string;
   readonly split: string;
+  readonly setting: string;
+  readonly seed: number;
+  /** `ids`: SHA-256 of the question ids, sorted, one a line. */
   readonly subset: { readonly n: number; readonly seed: number; readonly ids: string };
   readonly corpus: string;
   readonly retriever: string;
@@ -364,18 +234,23 @@ export interface RunRecord {
   readonly env: RunSettings['env'];
 }
 
-export function runRecordOf(method: string, items: readonly ItemRecord[], agg: RunRecord['agg'], settings: RunSettings): RunRecord {
+/** `items`: of one cell and data set. */
+export function runRecordOf(items: readonly ItemRecord[], agg: RunRecord['agg'], settings: RunSettings, idsHash: string): RunRecord | null {
+  const [first] = items;
+  if (first === undefined) return null;
   return {
     kind: 'run',
     runId: settings.runId,
-    method,
-    model: settings.model,
+    method: first.method,
+    model: first.model,
     backend: settings.backend,
     quant: settings.quant,
-    dataset: settings.dataset,
+    dataset: first.dataset,
     split: settings.split,
-    subset: { n: items.length, seed: settings.seed, ids: `sha256:${settings.idsHash}` },
-    corpus: settings.corpus,
+    setting: first.setting,
+    seed: first.seed,
+    subset: { n: items.length, seed: settings.sample, ids: `sha256:${idsHash}` },
+    corpus: first.corpus,
     retriever: settings.embedder === null ? 'bm25+links' : `rrf(bm25,${settings.embedder})+links`,
     k: settings.k,
     maxTurns: settings.maxTurns,

@@ -1,219 +1,289 @@
 /**
- * `npm run bench -- agent`: methods over questions in the built page. Every item is on disk before the next begins, so that a run that was killed goes on with the
- * same command; what a figure depends on is kept in config.json, and a folder is never continued with anything else.
+ * `npm run bench -- agent`: a matrix of methods, models, corpora, settings and seeds over questions, in the built page or in this process. Every item is on disk before
+ * the next begins, so that a run that was killed goes on with the same command; what a figure depends on is kept in config.json, and a folder is never continued
+ * with anything else. Several processes (`--shard i/n`) may work in one folder; each writes a file of its own.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { cpus, release, type } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import * as v from 'valibot';
-import { defaultSettings, type AgentSettings } from '../../src/agent/harness.ts';
+import { defaultSettings } from '../../src/agent/harness.ts';
 import { methodById, methods as allMethods } from '../../src/agent/methods/registry.ts';
-import { readRunFile, runRecordOf, type ItemRecord, type RunSettings } from '../../src/lab/record.ts';
-import { aggregatesOf, runLab, summarise, summaryLine, type LabProgress } from '../../src/lab/runner.ts';
-import type { Progress } from '../../src/progress.ts';
+import { cellsOf, settingsOf, shareOf, type Matrix, type Setting } from '../../src/lab/matrix.ts';
+import { itemKey, readRunFile, runRecordOf, type ItemRecord, type RunSettings } from '../../src/lab/record.ts';
+import { runLab, tasksOf, type Ask, type LabProgress } from '../../src/lab/runner.ts';
+import { aggregatesOf, summarise, summaryLine, systemsOf } from '../../src/lab/summary.ts';
 import { root } from '../setup.mjs';
-import type { EmbedderId } from '../shard/embed.ts';
-import { hashIds, loadQuestions, namesOf, openShard, shardOf, unionFiles, type ShardFolder } from './corpora.ts';
-import { createPageDriver } from './page.ts';
-import { chooseLlm, openSite } from './site.ts';
+import { openNodeEmbedder, type EmbedderId } from '../shard/embed.ts';
+import { duration, hashIds, loadQuestions, namesOf, openCorpus, type ShardFolder } from './corpora.ts';
+import { openNodeCorpus } from './corpus.ts';
+import { diskCalls, nodeAsk, openNodeLlm } from './in-process.ts';
+import { createPageDriver, type PageFacts } from './page.ts';
+import { chooseLlm, openSite, type LlmChoice } from './site.ts';
 
 export interface AgentOptions {
-  /** null: the demo questions. */
-  readonly questions: string | null;
-  /** A passages file, or `union`. */
-  readonly passages: string | null;
-  readonly shard: string | null;
-  readonly methods: readonly string[];
-  readonly llm: string;
-  readonly embedder: EmbedderId | 'none';
-  readonly limit: number;
-  readonly seed: number;
+  readonly matrix: Matrix;
   readonly out: string;
-  readonly split: string | null;
-  readonly dataset: string | null;
-  readonly timeoutSeconds: number;
-  readonly settings: Partial<AgentSettings>;
+  readonly inProcess: boolean;
+  /** Asks failed questions of an earlier run again. */
+  readonly retryFailed: boolean;
+  /** Which share of the tasks this process works on. */
+  readonly share: { readonly index: number; readonly of: number } | null;
   readonly isVisible: boolean;
   /** A built page; null: dist/, built if it is outdated. */
   readonly dist: string | null;
+  readonly isQuiet: boolean;
 }
 
-/** What may not differ when a run is continued. Methods and the number of questions may grow. */
+/** What may not differ when a run is continued. Methods, models, corpora, settings, seeds and the number of questions may grow: items say theirs. */
 const configSchema = v.object({
-  format: v.literal(1),
+  format: v.literal(2),
   runId: v.string(),
-  questions: v.string(),
-  dataset: v.string(),
-  split: v.string(),
-  corpus: v.string(),
+  /** Name → hash of the file. */
+  questions: v.record(v.string(), v.string()),
   embedder: v.string(),
-  llm: v.string(),
-  llmHash: v.nullable(v.string()),
-  seed: v.number(),
+  sample: v.number(),
+  inProcess: v.boolean(),
+  /** Model as named → hash of its script. */
+  models: v.record(v.string(), v.nullable(v.string())),
+  /** Setting → what it changes. */
   settings: v.record(v.string(), v.unknown()),
 });
 type Config = v.InferOutput<typeof configSchema>;
 
-const demoShard = join(root, 'public', 'shards', 'demo');
-const say = (line: string): void => void process.stderr.write(`${line}\n`);
+/** Where the model runs: what a record keeps about it. */
+interface Engine {
+  readonly ask: Ask;
+  readonly model: string | null;
+  readonly backend: string | null;
+  readonly env: PageFacts['env'];
+  /** Pages lost so far, answers from the cache. */
+  facts(): Readonly<Record<string, number>>;
+  close(): Promise<void>;
+}
 
 /** Resolves with the line for stdout. */
 export async function runAgentBench(options: AgentOptions, signal: AbortSignal): Promise<string> {
-  for (const id of options.methods) {
+  const { matrix } = options;
+  const say = (line: string): void => void (options.isQuiet || process.stderr.write(`${line}\n`));
+  for (const id of matrix.methods) {
     if (methodById(id) === undefined) throw new Error(`There is no method ${id}; there are ${allMethods.map((method) => method.id).join(', ')}.`);
-    if (options.llm === 'none' && methodById(id)?.needsLlm === true) throw new Error(`The method ${id} needs a language model: give --llm.`);
+    if (matrix.models.includes('none') && methodById(id)?.needsLlm === true) throw new Error(`The method ${id} needs a language model: give --llm.`);
   }
-  const llm = await chooseLlm(options.llm);
-  const questionsFile = options.questions ?? join(demoShard, 'questions.json');
-  const names = options.questions === null ? { dataset: 'demo', split: 'report' } : namesOf(options.questions);
-  const dataset = options.dataset ?? names.dataset;
-  const split = options.split ?? names.split;
-  const questions = await loadQuestions(questionsFile, dataset, options.questions === null ? split : options.split, options.limit, options.seed);
-  if (questions.length === 0) throw new Error(`${questionsFile} holds no questions${options.split === null ? '' : ` of the split ${options.split}`}.`);
-  const shard = await corpusOf(options, signal);
-  if (options.embedder !== 'none' && shard.embedder !== options.embedder) {
-    say(`The shard was made with the embedder ${shard.embedder ?? 'none'}, not ${options.embedder}: searching goes by words only.`);
-  }
-
-  const config: Config = {
-    format: 1,
-    runId: randomUUID(),
-    questions: `sha256:${createHash('sha256').update(await readFile(questionsFile)).digest('hex')}`,
-    dataset,
-    split,
-    corpus: shard.label,
-    embedder: options.embedder,
-    llm: options.llm.startsWith('wllama:') || options.llm.startsWith('scripted:') ? (llm.page?.kind === 'row' ? llm.page.id : options.llm) : options.llm,
-    llmHash: llm.hash,
-    seed: options.seed,
-    settings: { ...options.settings },
-  };
+  const models = await Promise.all(matrix.models.map(chooseLlm));
+  const settings = settingsOf(matrix);
+  const sets = await Promise.all(matrix.questions.map(async (set) => {
+    const isDemo = set.file === 'demo';
+    const file = isDemo ? join(root, 'public', 'shards', 'demo', 'questions.json') : resolve(set.file);
+    const names = isDemo ? { dataset: 'demo', split: 'report' } : namesOf(file);
+    const dataset = set.dataset ?? names.dataset;
+    const split = set.split ?? names.split;
+    const questions = await loadQuestions(file, dataset, isDemo ? split : (set.split ?? null), matrix.limit ?? Number.MAX_SAFE_INTEGER, matrix.sample);
+    if (questions.length === 0) throw new Error(`${set.file} holds no questions${set.split === undefined ? '' : ` of the split ${set.split}`}.`);
+    return { file, dataset, split, questions, hash: createHash('sha256').update(await readFile(file)).digest('hex') };
+  }));
+  const embedder = matrix.embedder as EmbedderId | 'none';
+  const corpora = await Promise.all(matrix.corpora.map((corpus) => openCorpus(corpus, sets.map(({ file }) => file), embedder, signal, say)));
   const out = resolve(options.out);
   await mkdir(out, { recursive: true });
-  const { runId } = await continueOrBegin(out, config);
-  const runFile = join(out, 'run.jsonl');
-  const before = readRunFile(await readFile(runFile, 'utf8').catch(() => ''));
-  if (before.bad.length > 0) say(`run.jsonl: ${before.bad.length} lines are not items and are left out (first: line ${before.bad[0]}).`);
-  // Without the records at its end and a line that was torn.
-  await replaceFile(runFile, linesOf(before.items));
-  if (before.items.length > 0) say(`Going on: ${before.items.length} items are there already.`);
-
-  const site = await openSite(options.dist, { shards: { bench: shard.folder }, extra: llm.extra });
-  const driver = createPageDriver({
-    url: site.url,
-    shard: { url: new URL('shards/bench/', site.url).href, id: shard.id },
-    llm: llm.page,
-    embedder: options.embedder === 'none' ? null : options.embedder,
-    settings: options.settings,
-    say,
-    isVisible: options.isVisible,
+  const { runId } = await continueOrBegin(out, {
+    format: 2, runId: randomUUID(), embedder: matrix.embedder, sample: matrix.sample, inProcess: options.inProcess,
+    questions: Object.fromEntries(sets.map(({ dataset, split, hash }) => [`${dataset}/${split}`, `sha256:${hash}`])),
+    models: Object.fromEntries(models.map(({ spec, hash }) => [spec, hash])),
+    settings: Object.fromEntries(settings.map(({ name, agent, experiment }) => [name, { agent, experiment }])),
   });
+
+  const runFile = join(out, options.share === null ? 'run.jsonl' : `run.${options.share.index}-of-${options.share.of}.jsonl`);
+  const before = await readItems(out);
+  if (before.bad > 0) say(`${before.bad} lines of earlier run files are not items and are left out.`);
+  const done = options.retryFailed ? before.items.filter((item) => item.error === null) : before.items;
+  const own = before.own.get(runFile) ?? [];
+  // Without the records at its end, a line that was torn, and what is to be asked again.
+  await replaceFile(runFile, linesOf(own.filter((item) => !options.retryFailed || item.error === null)));
+  if (done.length > 0) say(`Going on: ${done.length} items are there already.`);
+
+  const split = new Map(sets.map((set) => [set.dataset, set.split]));
+  const questions = sets.flatMap((set) => set.questions);
+  const items: ItemRecord[] = [];
+  const runSettings: RunSettings[] = [];
   const file = await open(runFile, 'a');
-  let items: ItemRecord[];
-  let facts;
   try {
-    facts = await driver.prepare(signal);
-    say(`${questions.length} questions of ${dataset}, methods ${options.methods.join(', ')}, ${shard.passages} passages, model ${facts.model ?? 'none'} (${facts.backend ?? '–'}).`);
-    items = await runLab(
-      {
-        questions,
-        methods: options.methods,
-        seed: options.seed,
-        model: facts.model,
-        corpus: shard.label,
-        ask: (question, method, seed, itemSignal) => driver.ask(question.question, method, seed, itemSignal),
-        itemSeconds: options.timeoutSeconds,
-        done: before.items,
-        onItem: async (item) => {
-          await file.appendFile(`${JSON.stringify(item)}\n`);
-          await file.datasync();
-        },
-        onProgress: (progress) => say(progressLine(progress)),
-        now: () => performance.now(),
-      },
-      signal,
-    );
+    for (const llm of models) {
+      for (const corpus of corpora) {
+        const cells = cellsOf({ methods: matrix.methods, models: [llm.spec], corpora: [corpus.label], settings, seeds: matrix.seeds });
+        const all = tasksOf(questions, cells);
+        const tasks = options.share === null ? all : shareOf(all, options.share.index, options.share.of);
+        const engine = await (options.inProcess ? openProcess(llm, corpus, matrix, signal) : openPages(llm, corpus, options, say, signal));
+        try {
+          say(`${questions.length} questions, ${tasks.length} runs, ${corpus.passages} passages of ${corpus.id}, model ${engine.model ?? 'none'} (${engine.backend ?? '–'}).`);
+          items.push(...(await runLab(
+            {
+              tasks, model: engine.model, ask: engine.ask, workers: matrix.pages, itemSeconds: matrix.timeoutSeconds,
+              ...(matrix.maxTokens === undefined ? {} : { itemTokens: matrix.maxTokens }),
+              done,
+              onItem: async (item) => {
+                await file.appendFile(`${JSON.stringify(item)}\n`);
+                await file.datasync();
+              },
+              onProgress: (progress) => say(progressLine(progress)),
+              now: () => performance.now(),
+            },
+            signal,
+          )));
+          runSettings.push({
+            runId, split: '', backend: engine.backend, quant: llm.quant,
+            embedder: engine.env['embedder'] === corpus.embedder ? corpus.embedder : null,
+            temperature: defaultSettings.temperature, maxTurns: defaultSettings.maxLlmCalls, k: defaultSettings.retrieve, sample: matrix.sample,
+            env: { ...engine.env, ...engine.facts(), os: `${type()} ${release()}`, cpu: cpus()[0]?.model ?? null, node: process.versions.node },
+          });
+        } finally {
+          await engine.close();
+        }
+      }
+    }
   } finally {
     await file.close();
-    await driver.close();
-    await site.close();
   }
-
-  const settings: RunSettings = {
-    runId,
-    dataset,
-    split,
-    model: facts.model,
-    backend: facts.backend,
-    quant: llm.quant,
-    corpus: shard.label,
-    embedder: typeof facts.env['embedder'] === 'string' && shard.embedder === facts.env['embedder'] ? shard.embedder : null,
-    seed: options.seed,
-    temperature: options.settings.temperature ?? defaultSettings.temperature,
-    maxTurns: options.settings.maxLlmCalls ?? defaultSettings.maxLlmCalls,
-    k: options.settings.retrieve ?? defaultSettings.retrieve,
-    idsHash: hashIds(questions),
-    env: { ...facts.env, os: `${type()} ${release()}`, cpu: cpus()[0]?.model ?? null, node: process.versions.node, pagesLost: driver.lost },
-  };
-  const summary = summarise(items, options.methods);
-  const records = Object.entries(summary.methods).map(([method, row]) => {
-    const own = items.filter((item) => item.method === method);
-    return runRecordOf(method, own, aggregatesOf(row), settings);
-  });
-  const kept = [...new Map([...before.items, ...items].map((item) => [JSON.stringify([item.method, item.seed, item.qid]), item])).values()];
-  await replaceFile(runFile, linesOf([...kept, ...records]));
+  const everything = [...new Map([...done, ...items].map((item) => [itemKey(item), item])).values()];
+  const summary = summarise(items);
+  const records = models.flatMap(({ spec }, m) => corpora.flatMap(({ label }, c) => recordsOf(items.filter((item) => item.llm === spec && item.corpus === label), settings, runSettings[m * corpora.length + c], split)));
+  const mine = new Set(own.map(itemKey));
+  const fresh = new Set(items.map(itemKey));
+  await replaceFile(runFile, linesOf([...everything.filter((item) => options.share === null || mine.has(itemKey(item)) || fresh.has(itemKey(item))), ...records]));
   const command = `npm run bench -- ${process.argv.slice(2).map((arg) => (/^[\w./:,=#@+-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ')}`;
-  const run = { ...settings, questions: questions.length, passages: shard.passages, settings: options.settings, command };
+  const run = {
+    runId, command, matrix, inProcess: options.inProcess, engines: runSettings.map(({ env, backend, quant }) => ({ env, backend, quant })),
+    corpora: corpora.map(({ label, passages, documents }) => ({ label, passages, documents })),
+    questions: sets.map(({ dataset, split: name, questions: list, hash }) => ({ dataset, split: name, n: list.length, file: `sha256:${hash}`, ids: `sha256:${hashIds(list)}` })),
+  };
   await replaceFile(join(out, 'summary.json'), `${JSON.stringify({ ...summary, run }, null, 1)}\n`);
-  say(`Written: ${relative(process.cwd(), out) || '.'}/run.jsonl and summary.json`);
+  say(`Written: ${relative(process.cwd(), out) || '.'}/${relative(out, runFile)} and summary.json`);
   return summaryLine(summary);
 }
 
-async function corpusOf(options: AgentOptions, signal: AbortSignal): Promise<ShardFolder> {
-  if (options.shard !== null) return openShard(options.shard);
-  if (options.passages === null) {
-    if (options.questions !== null) throw new Error('Give the corpus of these questions: --passages FILE, --passages union or --shard DIR.');
-    return openShard(demoShard);
-  }
-  return openPassages(options.passages, options.embedder, signal);
+/** One record a cell and data set; `aggregate` values carry their intervals. */
+function recordsOf(items: readonly ItemRecord[], settings: readonly Setting[], run: RunSettings | undefined, split: ReadonlyMap<string, string>): unknown[] {
+  if (run === undefined) return [];
+  return systemsOf(items).flatMap((system) =>
+    [...new Set(system.items.map(({ seed }) => seed))].flatMap((seed) => {
+      const own = system.items.filter((item) => item.seed === seed);
+      const [row] = Object.values(summarise(own, { resamples: 2000 }).systems);
+      const agent = settings.find(({ name }) => name === system.setting)?.agent;
+      if (row === undefined) return [];
+      return runRecordOf(
+        own, aggregatesOf(row),
+        { ...run, split: split.get(system.dataset) ?? '', temperature: agent?.temperature ?? run.temperature, maxTurns: agent?.maxLlmCalls ?? run.maxTurns, k: agent?.retrieve ?? run.k },
+        hashIds(own.map(({ qid }) => ({ id: qid }))),
+      ) ?? [];
+    }),
+  );
 }
 
-/** `union` or a file. */
-export async function openPassages(passages: string, embedder: EmbedderId | 'none', signal: AbortSignal): Promise<ShardFolder> {
-  const union = passages === 'union' ? unionFiles() : null;
-  if (passages === 'union' && union === null) throw new Error('--passages union needs the benchmark data in ../shared/data, which are not there.');
-  let last = -Infinity;
-  const onProgress = ({ phase, item, done, total, secondsLeft }: Progress): void => {
-    if (performance.now() - last < 3000) return;
-    last = performance.now();
-    say(`Shard: ${phase} ${item} ${done}${total === null ? '' : ` of ${total}`}${secondsLeft === null ? '' : `, ${duration(secondsLeft)} left`}`);
+function storeOf(matrix: Matrix): ReturnType<typeof diskCalls> | null {
+  return matrix.cache ? diskCalls(join(root, '.cache', 'completions')) : null;
+}
+
+async function openProcess(choice: LlmChoice, corpus: ShardFolder, matrix: Matrix, signal: AbortSignal): Promise<Engine> {
+  const llm = await openNodeLlm(choice, matrix.pages, signal);
+  const embedder = matrix.embedder === 'none' ? null : await openNodeEmbedder(matrix.embedder as EmbedderId);
+  const { retriever, manifest } = await openNodeCorpus(corpus.folder, embedder);
+  const store = storeOf(matrix);
+  return {
+    ask: nodeAsk({ llm, retriever, corpus: manifest.id, store }),
+    model: llm?.info.modelId ?? null,
+    backend: llm?.info.backend ?? null,
+    env: { inProcess: true, embedder: embedder?.spec.id ?? null },
+    facts: () => ({ completionsFromCache: store?.hits ?? 0 }),
+    close: async () => {
+      await llm?.dispose();
+      await embedder?.dispose();
+    },
   };
-  return shardOf(union ?? [resolve(passages)], union === null ? namesOf(passages).dataset : 'union', embedder, signal, onProgress);
+}
+
+/** A browser each for `pages` pages: one that dies takes no other with it. */
+async function openPages(llm: LlmChoice, corpus: ShardFolder, { matrix, dist, isVisible }: AgentOptions, say: (line: string) => void, signal: AbortSignal): Promise<Engine> {
+  if (matrix.embedder !== 'none' && corpus.embedder !== matrix.embedder) {
+    say(`The shard was made with the embedder ${corpus.embedder ?? 'none'}, not ${matrix.embedder}: searching goes by words only.`);
+  }
+  const store = storeOf(matrix);
+  const site = await openSite(dist, { shards: { bench: corpus.folder }, extra: llm.extra });
+  const drivers = Array.from({ length: matrix.pages }, () =>
+    createPageDriver({
+      url: site.url, shard: { url: new URL('shards/bench/', site.url).href, id: corpus.id }, llm: llm.page, embedder: matrix.embedder === 'none' ? null : matrix.embedder,
+      store, say, isVisible,
+    }),
+  );
+  const close = async (): Promise<void> => {
+    await Promise.all(drivers.map((driver) => driver.close()));
+    await site.close();
+  };
+  try {
+    const [facts] = await Promise.all(drivers.map((driver) => driver.prepare(signal)));
+    return {
+      ask: (request, worker, itemSignal) => {
+        const driver = drivers[worker];
+        if (driver === undefined) throw new Error(`no page ${worker}`);
+        return driver.ask(request, itemSignal);
+      },
+      model: facts?.model ?? null,
+      backend: facts?.backend ?? null,
+      env: facts?.env ?? {},
+      facts: () => ({ pages: matrix.pages, pagesLost: drivers.reduce((sum, driver) => sum + driver.lost, 0), completionsFromCache: store?.hits ?? 0 }),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The items of all run files of a folder, each once; `own`: by file. */
+export async function readItems(out: string): Promise<{ readonly items: ItemRecord[]; readonly own: ReadonlyMap<string, readonly ItemRecord[]>; readonly bad: number }> {
+  const files = existsSync(out) ? (await readdir(out)).filter((name) => /^run(?:\.\d+-of-\d+)?\.jsonl$/.test(name)).sort() : [];
+  const own = new Map<string, readonly ItemRecord[]>();
+  const items = new Map<string, ItemRecord>();
+  let bad = 0;
+  for (const name of files) {
+    const read = readRunFile(await readFile(join(out, name), 'utf8'));
+    own.set(join(out, name), read.items);
+    bad += read.bad.length;
+    for (const item of read.items) if (!items.has(itemKey(item))) items.set(itemKey(item), item);
+  }
+  return { items: [...items.values()], own, bad };
 }
 
 async function continueOrBegin(out: string, config: Config): Promise<Config> {
   const path = join(out, 'config.json');
   const text = await readFile(path, 'utf8').catch(() => null);
-  if (text === null) {
-    await replaceFile(path, `${JSON.stringify(config, null, 1)}\n`);
-    return config;
-  }
-  const stored = v.parse(configSchema, JSON.parse(text));
-  const differing = (Object.keys(config) as (keyof Config)[]).filter((key) => key !== 'runId' && JSON.stringify(stored[key]) !== JSON.stringify(config[key]));
+  const parsed = text === null ? null : v.safeParse(configSchema, JSON.parse(text));
+  if (parsed?.success === false) throw new Error(`${out} holds a run of another version. Give another --out, or delete that folder.`);
+  const stored = parsed?.output ?? config;
+  const differing = [
+    ...(['embedder', 'sample', 'inProcess'] as const).filter((key) => stored[key] !== config[key]).map((key) => ({ key, there: stored[key], now: config[key] })),
+    ...(['questions', 'models', 'settings'] as const).flatMap((key) =>
+      Object.entries(config[key]).filter(([name, now]) => name in stored[key] && JSON.stringify(stored[key][name]) !== JSON.stringify(now)).map(([name, now]) => ({ key: `${key} ${name}`, there: stored[key][name], now })),
+    ),
+  ];
   if (differing.length > 0) {
-    const list = differing.map((key) => `${key} (${JSON.stringify(stored[key])} there, ${JSON.stringify(config[key])} now)`).join(', ');
+    const list = differing.map(({ key, there, now }) => `${key} (${JSON.stringify(there)} there, ${JSON.stringify(now)} now)`).join(', ');
     throw new Error(`${out} holds another run: it differs in ${list}. Give another --out, or delete that folder.`);
   }
-  return stored;
+  const merged: Config = {
+    ...stored, questions: { ...stored.questions, ...config.questions }, models: { ...stored.models, ...config.models }, settings: { ...stored.settings, ...config.settings },
+  };
+  await replaceFile(path, `${JSON.stringify(merged, null, 1)}\n`);
+  return merged;
 }
 
 function linesOf(rows: readonly unknown[]): string {
   return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 }
 
-async function replaceFile(path: string, text: string): Promise<void> {
-  const part = `${path}.part`;
+export async function replaceFile(path: string, text: string): Promise<void> {
+  const part = `${path}.${process.pid}.part`;
   await writeFile(part, text);
   await rename(part, path);
 }
@@ -222,9 +292,6 @@ function progressLine({ done, total, failed, secondsLeft, last }: LabProgress): 
   const left = secondsLeft === null ? '' : `, ${duration(secondsLeft)} left`;
   const scores = `EM ${last.scores.em} F1 ${last.scores.f1.toFixed(2)} ${JSON.stringify(last.prediction.slice(0, 60))}`;
   const outcome = last.error === null ? scores : `failed: ${last.error.message}`;
-  return `${done}/${total}${failed === 0 ? '' : ` (${failed} failed)`}${left} | ${last.method} ${last.qid} ${(last.cost.wallMs / 1000).toFixed(1)} s ${outcome}`;
-}
-
-export function duration(seconds: number): string {
-  return seconds < 90 ? `${Math.ceil(seconds)} s` : seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  const cell = last.setting === 'default' ? last.method : `${last.method} ${last.setting}`;
+  return `${done}/${total}${failed === 0 ? '' : ` (${failed} failed)`}${left} | ${cell} ${last.qid} ${(last.cost.wallMs / 1000).toFixed(1)} s ${outcome}`;
 }

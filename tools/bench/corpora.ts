@@ -4,12 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, gunzipSync } from 'node:zlib';
 import { parseManifest } from '../../src/corpus/shard.ts';
-import { decodeQuestions, type Question } from '../../src/lab/datasets.ts';
+import { decodeQuestionFile, type PassageRecord, type Question } from '../../src/lab/datasets.ts';
 import { shuffled } from '../../src/lab/statistics.ts';
 import type { Progress } from '../../src/progress.ts';
 import { root } from '../setup.mjs';
@@ -45,19 +45,19 @@ export async function readText(file: string): Promise<string> {
 
 /** What a questions file is called in records: its folder and its name (`hotpotqa`, `dev`). */
 export function namesOf(file: string): { readonly dataset: string; readonly split: string } {
-  const split = basename(file).replace(/\.gz$/, '').replace(/\.jsonl?$/, '').replace(/\.questions$/, '');
+  const split = basename(file).replace(/\.gz$/, '').replace(/\.(?:jsonl?|csv)$/, '').replace(/\.questions$/, '');
   return { dataset: basename(dirname(resolve(file))), split };
 }
 
 /** `split` keeps only the questions that name it, where the file's questions name any. The sample is the first `limit` after a seeded shuffle. */
 export async function loadQuestions(file: string, dataset: string, split: string | null, limit: number, seed: number): Promise<Question[]> {
-  const all = decodeQuestions(await readText(file), basename(file), dataset);
+  const all = decodeQuestionFile(await readText(file), basename(file).replace(/\.gz$/, ''), dataset).questions;
   const own = split === null || all.every((question) => question.split === null) ? all : all.filter((question) => question.split === split);
   return shuffled(own, seed).slice(0, limit);
 }
 
 /** Which questions were asked, whatever their order. */
-export function hashIds(questions: readonly Question[]): string {
+export function hashIds(questions: readonly Pick<Question, 'id'>[]): string {
   return createHash('sha256').update(questions.map((question) => question.id).sort().join('\n')).digest('hex');
 }
 
@@ -65,7 +65,7 @@ export function hashIds(questions: readonly Question[]): string {
 export async function openShard(folder: string): Promise<ShardFolder> {
   const file = join(folder, 'manifest.json');
   const text = await readFile(file, 'utf8').catch(() => {
-    throw new Error(`${folder} holds no shard: manifest.json is missing. Build one with npm run shard -- build, or give --passages.`);
+    throw new Error(`${folder} holds no shard: manifest.json is missing. Build one with npm run shard -- build, or name a passages file.`);
   });
   const manifest = parseManifest(text, file);
   return {
@@ -77,6 +77,54 @@ export async function openShard(folder: string): Promise<ShardFolder> {
     bytes: manifest.parts.reduce((sum, part) => sum + part.bytes, 0),
     embedder: manifest.embedder?.id ?? null,
   };
+}
+
+/**
+ * A corpus as a command names it: a shard folder, a passages file, `demo` (the demo shard), `union` (all of the benchmark data), or `context` (the passages that the
+ * question files bring with them, as the official files do).
+ */
+export async function openCorpus(name: string, questionFiles: readonly string[], embedder: EmbedderId | 'none', signal: AbortSignal, say: (line: string) => void): Promise<ShardFolder> {
+  if (name === 'demo') return openShard(join(root, 'public', 'shards', 'demo'));
+  let last = -Infinity;
+  const onProgress = ({ phase, item, done, total, secondsLeft }: Progress): void => {
+    if (performance.now() - last < 3000) return;
+    last = performance.now();
+    say(`Shard: ${phase} ${item} ${done}${total === null ? '' : ` of ${total}`}${secondsLeft === null ? '' : `, ${duration(secondsLeft)} left`}`);
+  };
+  if (name === 'union') {
+    const union = unionFiles();
+    if (union === null) throw new Error('The corpus union needs the benchmark data in ../shared/data, which are not there.');
+    return shardOf(union, 'union', embedder, signal, onProgress);
+  }
+  if (name === 'context') {
+    const files = await Promise.all(questionFiles.map(contextFile));
+    return shardOf(files, 'context', embedder, signal, onProgress);
+  }
+  if ((await stat(name).catch(() => null))?.isDirectory() === true) return openShard(name);
+  return shardOf([resolve(name)], namesOf(name).dataset, embedder, signal, onProgress);
+}
+
+/** The passages of a question file as a file of their own. */
+async function contextFile(file: string): Promise<string> {
+  const text = await readText(file);
+  const { passages } = decodeQuestionFile(text, basename(file).replace(/\.gz$/, ''), namesOf(file).dataset);
+  if (passages.length === 0) throw new Error(`${file} brings no passages: name a corpus (a passages file or a shard).`);
+  const folder = join(root, '.cache', 'context');
+  const target = join(folder, `${namesOf(file).dataset}-${createHash('sha256').update(text).digest('hex').slice(0, 16)}.jsonl`);
+  if (existsSync(target)) return target;
+  await mkdir(folder, { recursive: true });
+  await writeFile(`${target}.part`, passages.map((passage) => `${JSON.stringify(passageLine(passage))}\n`).join(''));
+  await rename(`${target}.part`, target);
+  return target;
+}
+
+/** The input form of the shard builder, whose offsets count code points. */
+function passageLine({ id, title, text, sentenceEnds }: PassageRecord): unknown {
+  return { id, title, text, ...(sentenceEnds === null ? {} : { sent_ends: sentenceEnds.map((end) => [...text.slice(0, end)].length) }) };
+}
+
+export function duration(seconds: number): string {
+  return seconds < 90 ? `${Math.ceil(seconds)} s` : seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 /** Builds the shard of one or more passage files, or takes the one that was built from the same. */

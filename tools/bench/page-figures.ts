@@ -9,8 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { chromium, type BrowserContext, type CDPSession, type Page } from '@playwright/test';
 import { launchOptions } from '../browser.mjs';
 import { root } from '../setup.mjs';
-import { openPassages } from './agent.ts';
-import { openShard, unionFiles, type ShardFolder } from './corpora.ts';
+import { openCorpus, unionFiles, type ShardFolder } from './corpora.ts';
 import { openSite } from './site.ts';
 
 export interface PageFiguresOptions {
@@ -28,8 +27,7 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const query = 'river in the town where the founder of the glass works was born';
 
 export async function runPageBench(options: PageFiguresOptions, signal: AbortSignal): Promise<string> {
-  const passages = options.passages ?? (unionFiles() === null ? null : 'union');
-  const shard: ShardFolder = passages === null ? await openShard(join(root, 'public', 'shards', 'demo')) : await openPassages(passages, options.embedder, signal);
+  const shard: ShardFolder = await openCorpus(options.passages ?? (unionFiles() === null ? 'demo' : 'union'), [], options.embedder, signal, say);
   say(`Shard ${shard.label}: ${shard.passages} passages, ${(shard.bytes / 1e6).toFixed(1)} MB.`);
   if (options.profile !== null) await mkdir(options.profile, { recursive: true });
 

@@ -6,9 +6,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type BrowserContext, type Page } from '@playwright/test';
+import type { CachedCall, CallCache } from '../../src/agent/calls.ts';
 import type { AgentEvent } from '../../src/agent/events.ts';
 import type { AgentSettings } from '../../src/agent/harness.ts';
 import type { Searcher } from '../../src/api.ts';
+import type { Experiment } from '../../src/lab/experiment.ts';
+import type { Request } from '../../src/lab/runner.ts';
 import { abortError } from '../../src/errors.ts';
 import { launchOptions } from '../browser.mjs';
 
@@ -21,7 +24,8 @@ export interface PageSetup {
   readonly llm: { readonly kind: 'row'; readonly id: string } | { readonly kind: 'endpoint'; readonly url: string; readonly model: string } | null;
   /** A catalogue id. */
   readonly embedder: string | null;
-  readonly settings: Partial<AgentSettings>;
+  /** Completions made before; null: every call goes to the model. */
+  readonly store: CallCache | null;
   readonly say: (line: string) => void;
   readonly isVisible: boolean;
 }
@@ -38,6 +42,8 @@ declare global {
   /** Bound by Playwright. */
   var forayBenchEvents: ((run: string, events: readonly AgentEvent[]) => Promise<void>) | undefined;
   var forayBenchStop: (() => void) | undefined;
+  /** Bound by Playwright: reads a stored completion, or stores one. */
+  var forayBenchCompletion: ((key: string, call: CachedCall | null) => Promise<CachedCall | null>) | undefined;
 }
 
 /** The page has this long to stop a run before it is closed. */
@@ -47,7 +53,7 @@ export interface PageDriver {
   /** Opens the page and prepares it, if that is not done. */
   prepare(signal: AbortSignal): Promise<PageFacts>;
   /** Yields the run's events while it goes on. Throws if the page is lost; `AbortError` after `signal` stopped the run. */
-  ask(question: string, method: string, seed: number, signal: AbortSignal): AsyncGenerator<AgentEvent, void, undefined>;
+  ask(request: Request, signal: AbortSignal): AsyncGenerator<AgentEvent, void, undefined>;
   /** How many pages were lost so far. */
   readonly lost: number;
   /** The page that is open; for faults in tests and for profiles. */
@@ -74,6 +80,8 @@ export function createPageDriver(setup: PageSetup): PageDriver {
     // The TypeScript runner marks functions with a helper that the page lacks.
     await next.addInitScript('globalThis.__name = (value) => value;');
     await next.exposeFunction('forayBenchEvents', (run: string, events: readonly AgentEvent[]) => sinks.get(run)?.(events));
+    const { store } = setup;
+    if (store !== null) await next.exposeFunction('forayBenchCompletion', async (key: string, call: CachedCall | null) => (call === null ? store.get(key) : (await store.put(key, call), null)));
     context = next;
     return next;
   }
@@ -186,7 +194,7 @@ export function createPageDriver(setup: PageSetup): PageDriver {
       if (facts === null) throw new Error('the page was lost while it was prepared');
       return facts;
     },
-    async *ask(question, method, seed, signal) {
+    async *ask(request, signal) {
       const target = await openPage(signal);
       const run = String(++runs);
       const ready: AgentEvent[] = [];
@@ -204,7 +212,7 @@ export function createPageDriver(setup: PageSetup): PageDriver {
       let finished = false;
       let failure: Error | null = null;
       const corpora = setup.shard === null ? null : [setup.shard.id];
-      const work = unlessLost(target, null, target.evaluate(runInPage, { run, question, method, seed, corpora, settings: setup.settings }))
+      const work = unlessLost(target, null, target.evaluate(runInPage, { run, question: request.text, method: request.cell.method, seed: request.cell.seed, corpora, settings: request.cell.setting.agent, experiment: request.experiment }))
         .catch((error: unknown) => {
           failure = error instanceof Error ? error : new Error(String(error));
         })
@@ -264,6 +272,7 @@ async function unlessLost<T>(page: Page, signal: AbortSignal | null, work: Promi
 
 interface RunRequest {
   readonly run: string;
+  readonly experiment: Experiment | null;
   readonly question: string;
   readonly method: string;
   readonly seed: number;
@@ -272,11 +281,15 @@ interface RunRequest {
 }
 
 /** Runs in the page. Events go out in batches, so that a page that dies leaves what it had done. */
-async function runInPage({ run, question, method, seed, corpora, settings }: RunRequest): Promise<void> {
+async function runInPage({ run, question, method, seed, corpora, settings, experiment }: RunRequest): Promise<void> {
   const searcher = globalThis.foray;
   const send = globalThis.forayBenchEvents;
   if (searcher === undefined || send === undefined) throw new Error('the page has no searcher');
-  const asked = searcher.ask(question, { method, seed, settings, ...(corpora === null ? {} : { corpora }) });
+  const completion = globalThis.forayBenchCompletion;
+  const completions = completion === undefined ? undefined : { get: (key: string) => completion(key, null), put: async (key: string, call: CachedCall) => void (await completion(key, call)) };
+  const asked = searcher.ask(question, {
+    method, seed, settings, ...(corpora === null ? {} : { corpora }), ...(experiment === null ? {} : { experiment }), ...(completions === undefined ? {} : { completions }),
+  });
   globalThis.forayBenchStop = () => asked.stop();
   let batch: AgentEvent[] = [];
   let sentAt = performance.now();

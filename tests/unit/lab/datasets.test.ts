@@ -23,7 +23,7 @@ describe('questions', () => {
     expect(decodeQuestions(`${JSON.stringify(normalised)}\n`, 'dev.jsonl', 'toy')).toEqual([
       {
         id: 'q1', dataset: 'toy', question: 'Who?', answers: ['Isk', 'river Isk'], type: 'bridge', hops: 2, gold: [{ kind: 'id', id: 'p1' }, { kind: 'id', id: 'p2' }],
-        goldPlan: [{ id: 1, q: 'A >> b', answer: 'c' }], selection: 'by-availability', split: null,
+        facts: [{ title: 'A', sentence: null }], goldPlan: [{ id: 1, q: 'A >> b', answer: 'c' }], selection: 'by-availability', split: null,
       },
     ]);
   });
@@ -35,7 +35,7 @@ describe('questions', () => {
 
   test('demo rows: lines, an array, an object with questions', () => {
     const row = { id: 'd1', question: 'Who?', answers: [], type: 'unanswerable', hops: 1, gold_plan: [{ id: 1, q: 'Who?', answer: null, deps: [] }], support: [{ title: 'A', section: '', quote: 'x' }], split: 'report' };
-    const expected = [{ id: 'd1', dataset: 'demo', question: 'Who?', answers: [], type: 'unanswerable', hops: 1, gold: [{ kind: 'page', title: 'A', quote: 'x' }], goldPlan: [{ id: 1, q: 'Who?', answer: null }], selection: null, split: 'report' }];
+    const expected = [{ id: 'd1', dataset: 'demo', question: 'Who?', answers: [], type: 'unanswerable', hops: 1, gold: [{ kind: 'page', title: 'A', quote: 'x' }], facts: [{ title: 'A', sentence: null }], goldPlan: [{ id: 1, q: 'Who?', answer: null }], selection: null, split: 'report' }];
     for (const text of [JSON.stringify(row), JSON.stringify([row]), JSON.stringify({ version: 1, questions: [row] })]) expect(decodeQuestions(text, 'f', 'demo')).toEqual(expected);
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import type { Answer, Evidence } from '../../../src/agent/events.ts';
 import {
-  allSupport, answerHit, bestOverlap, containsAnswer, containsSubstring, exactMatch, foldAccents, isGold, isVerbatim, normaliseAnswer, scoreAnswer, scoreBehaviour,
+  allSupport, answerHit, bestOverlap, containsAnswer, containsSubstring, exactMatch, foldAccents, isGold, isVerbatim, normaliseAnswer, scoreAnswer,
   scoreCitations, scoreRetrieval, supportRecall, tokenOverlap,
 } from '../../../src/lab/metrics.ts';
 import { passage, toyPassages } from '../../fixtures/toy.ts';
@@ -168,26 +168,8 @@ describe('quotes and citations (METHODS 6.8, 14.15)', () => {
       citations: [{ n: 1, evidence: quote }],
     };
     expect(scoreCitations(answer, [{ ...quote, quote: 'Teshmore' }])).toEqual({
-      quotes: 2, quoteValidity: 0.5, sentences: 3, citations: 1, citedSentences: 2 / 3, supportedSentences: 0.5,
+      quotes: 2, quoteValidity: 0.5, sentences: 3, citations: 1, citedSentences: 2 / 3, supportedSentences: 0.5, citationRecall: 1 / 3, grounded: 0,
     });
-    expect(scoreCitations(null, [])).toEqual({ quotes: 0, quoteValidity: null, sentences: 0, citations: 0, citedSentences: null, supportedSentences: null });
-  });
-});
-
-describe('behaviour (METHODS 6.9)', () => {
-  test('the repeated query of a second look is counted, and so is what it brings anew', () => {
-    const scores = scoreBehaviour([
-      { query: 'founder of Vale Glassworks', ids: ['d2', 'd1'] },
-      { query: 'Founder of the Vale Glassworks?', ids: ['d1', 'd2'] },
-      { query: 'Teshmoor river', ids: ['d3', 'd1'] },
-    ]);
-    expect(scores.repetition).toBeCloseTo(1 / 3);
-    expect(scores.novelty).toBeCloseTo((1 + 0 + 0.5) / 3);
-    expect(scores.uniquePassages).toBe(3);
-  });
-
-  test('without searches nothing is claimed', () => {
-    expect(scoreBehaviour([])).toEqual({ repetition: null, novelty: null, uniquePassages: 0 });
-    expect(scoreBehaviour([{ query: 'x', ids: [] }])).toEqual({ repetition: null, novelty: null, uniquePassages: 0 });
+    expect(scoreCitations(null, [])).toEqual({ quotes: 0, quoteValidity: null, sentences: 0, citations: 0, citedSentences: null, supportedSentences: null, citationRecall: null, grounded: null });
   });
 });
