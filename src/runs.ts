@@ -7,7 +7,7 @@ import { decodeCachedCall, recallingLlm, type CachedCall, type CallCache } from 
 import type { AgentEvent, Plan } from './agent/events.ts';
 import { editedPlan, type Revision } from './agent/edits.ts';
 import { decodeEvents } from './agent/event-log.ts';
-import { runMethod, settingsOn, type AgentDeps, type AgentSettings } from './agent/harness.ts';
+import { defaultSettings, runMethod, settingsOn, type AgentDeps, type AgentSettings } from './agent/harness.ts';
 import { methodById } from './agent/methods/registry.ts';
 import { assertValid } from './agent/plan.ts';
 import type { AskOptions, BrokenRun, History, Run } from './api.ts';
