@@ -62,6 +62,8 @@ export interface BrokenRun {
   readonly question: string;
   readonly method: string;
   readonly model: string | null;
+  /** Its plan was to wait for the person. */
+  readonly holdsPlan: boolean;
   /** It searched by meaning: without the embedder it would find other passages. */
   readonly usedDense: boolean;
 }

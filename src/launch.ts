@@ -1,6 +1,6 @@
 /**
  * What the page's address may say. Pure. An allow-list: every parameter that is not named here is ignored, none is stored, and none can name a host, a file,
- * a model or a setting. A question from the address fills the box and waits there: only the person asks it.
+ * a model or a setting. A question from the address fills the box and waits there: only the person asks it. A method is one of the page's own list, or none.
  */
 
 /** Characters of a question that the page keeps; the agent's own limit is the same. */
@@ -11,6 +11,8 @@ export interface Launch {
   readonly question: string;
   /** True: `q` was longer than a question may be. */
   readonly isTrimmed: boolean;
+  /** The shape of a method's id, '' for none; whether there is such a method the page knows. */
+  readonly method: string;
 }
 
 /** `search`: the query part of the address, with or without its question mark. Never throws. */
@@ -19,7 +21,7 @@ export function parseLaunch(search: string): Launch {
   const parameters = new URLSearchParams(search.slice(0, maxQuestionCharacters * 12));
   const given = parameters.get('q') ?? '';
   const text = given.toWellFormed().replace(/[\p{Cc}\uFFFD]+/gu, ' ').trim();
-  return { question: cutText(text, maxQuestionCharacters), isTrimmed: text.length > maxQuestionCharacters };
+  return { question: cutText(text, maxQuestionCharacters), isTrimmed: text.length > maxQuestionCharacters, method: /^[a-z0-9-]{1,40}$/.exec(parameters.get('method') ?? '')?.[0] ?? '' };
 }
 
 /** The first `limit` UTF-16 units, never half of a surrogate pair. */

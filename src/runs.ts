@@ -32,8 +32,8 @@ export interface RunsOptions {
 }
 
 export interface Runs {
-  ask(question: string, options?: AskOptions): Run;
-  resume(id: string): Run;
+  readonly ask: (question: string, options?: AskOptions) => Run;
+  readonly resume: (id: string) => Run;
   readonly history: History;
 }
 
@@ -204,7 +204,8 @@ export function createRuns(options: RunsOptions): Runs {
       const free = await claim(locks, lockName(newest.id), true);
       if (free === null) return null;
       free();
-      return brokenRun(newest.id, (await history.events(newest.id)) ?? []);
+      const earlier = await earlierRun(newest.id);
+      return earlier === null ? null : brokenRun(newest.id, earlier);
     },
     async close(id) {
       const rows = await corpus.call('run', { id });
@@ -232,11 +233,11 @@ function settingsFor(llm: Llm | null, asked: AskOptions): AgentSettings {
   };
 }
 
-function brokenRun(id: string, events: readonly AgentEvent[]): BrokenRun | null {
+function brokenRun(id: string, { events, options: { holdsPlan } }: EarlierRun): BrokenRun | null {
   const [first] = events;
   const last = events.at(-1);
   if (first?.kind !== 'runStarted' || last === undefined || last.kind === 'runFinished' || last.kind === 'runFailed') return null;
-  return { id, question: first.question, method: first.method, model: first.model, usedDense: events.some((event) => event.kind === 'searched' && event.usedDense) };
+  return { id, question: first.question, method: first.method, model: first.model, holdsPlan, usedDense: events.some((event) => event.kind === 'searched' && event.usedDense) };
 }
 
 /** The edits that a run was begun with. */

@@ -3,8 +3,10 @@
  * that a test can drive it. Promises: one run at a time, Stop works at every moment, the last question asked wins, no failure goes unsaid.
  */
 import { batch, computed, effect, signal, type ReadonlySignal } from '@preact/signals';
-import type { Plan } from '../agent/events.ts';
-import type { CorpusStatus, DocumentStatus, EndpointOptions, Run, Searcher, StorageStatus } from '../api.ts';
+import { addEdit } from '../agent/edits.ts';
+import type { RunEdit } from '../agent/events.ts';
+import { methodById } from '../agent/methods/registry.ts';
+import type { BrokenRun, CorpusStatus, DocumentStatus, EndpointOptions, Searcher, StorageStatus } from '../api.ts';
 import type { SearchResult } from '../corpus/retriever.ts';
 import type { RunSummary, StorageNotice } from '../corpus/worker-api.ts';
 import type { DeviceVerdict } from '../engine/device.ts';
@@ -13,8 +15,10 @@ import { abortError, AppError, isAbort } from '../errors.ts';
 import { cutText, maxQuestionCharacters, type Launch } from '../launch.ts';
 import type { Progress } from '../progress.ts';
 import { createPassages } from './passages.ts';
-import { effortSettings, readPreferences, savePreferences, type Preferences, type PreferenceStorage } from './preferences.ts';
-import { reduceRun, releasePlan, replayRun, startRun, type RunView } from './state.ts';
+import { readPreferences, savePreferences, type Preferences, type PreferenceStorage } from './preferences.ts';
+import { createRunControl } from './run-control.ts';
+import { settingsOf } from './run-options.ts';
+import { replayRun, type RunView } from './state.ts';
 
 export const views = ['ask', 'library', 'history', 'settings'] as const;
 export type View = (typeof views)[number];
@@ -63,12 +67,8 @@ export interface DocumentsView {
   readonly failures: readonly { readonly name: string; readonly message: string }[];
 }
 
-/** Streaming text is rendered at most this often. */
-const renderMs = 84;
 const previewDelayMs = 120;
 const previewPassages = 8;
-/** Runs of this session that can be opened again without the store; older ones are read from it. */
-const keptRuns = 40;
 
 export type App = ReturnType<typeof createApp>;
 
@@ -159,26 +159,23 @@ export function createApp(options: AppOptions) {
   }
 
   // ---------------------------------------------------------------- runs
-  const runs = signal<ReadonlyMap<string, RunView>>(new Map());
-  const shownId = signal<string | null>(null);
-  const liveId = signal<string | null>(null);
-  const isStopping = signal(false);
-  const elapsedMs = signal(0);
-  const planError = signal<string | null>(null);
-  const shown = computed(() => (shownId.value === null ? null : (runs.value.get(shownId.value) ?? null)));
-  let live: { readonly run: Run; readonly question: string; readonly done: Promise<void> } | null = null;
-  let asked = 0;
-
-  const setRun = (run: RunView): void => {
-    const next = new Map(runs.peek());
-    next.delete(run.id);
-    next.set(run.id, run);
-    for (const id of next.keys()) {
-      if (next.size <= keptRuns) break;
-      if (id !== shownId.peek()) next.delete(id);
-    }
-    runs.value = next;
-  };
+  const models = signal<readonly ModelStatus[]>([]);
+  const hasLlm = computed(() => models.value.some((row) => row.role === 'llm' && row.state === 'ready'));
+  const control = createRunControl({ now, report, onEnd: refreshHistory });
+  const { runs, shownId, setRun } = control;
+  /** Of the address: it holds until another method is chosen, and is not remembered. */
+  const methodOfAddress = signal(methodById(options.launch.method)?.id ?? '');
+  /** The method that the next question is asked with. Without a language model only those that need none can run. */
+  const method = computed(() => {
+    const chosen = methodById(methodOfAddress.value === '' ? preferences.value.method : methodOfAddress.value) ?? methodById('foray');
+    return hasLlm.value || chosen?.needsLlm === false ? chosen : methodById('extractive');
+  });
+  function chooseMethod(id: string): void {
+    batch(() => {
+      methodOfAddress.value = '';
+      setPreferences({ method: id });
+    });
+  }
 
   /** Asks what is in the box. While another question is being answered, that one is stopped first; the same question again changes nothing. */
   async function ask(text: string = draft.value): Promise<void> {
@@ -187,91 +184,51 @@ export function createApp(options: AppOptions) {
       draftNotice.value = new AppError('question/empty').message;
       return;
     }
-    if (live !== null && live.question === question && !isStopping.value) return;
-    const turn = ++asked;
+    if (control.liveQuestion() === question) return;
     batch(() => {
       view.value = 'ask';
       draft.value = question;
       draftNotice.value = '';
     });
-    if (live !== null) {
-      stop();
-      await live.done;
-    }
-    if (turn !== asked) return;
-    void showPassages(question, 0).catch(report);
+    dismissBroken();
     const holdsPlan = preferences.value.checkPlan && searcher.models.llm !== null;
-    const run = searcher.ask(question, { settings: effortSettings[preferences.value.effort], ...(holdsPlan ? { planPauseMs: Infinity } : {}) });
-    batch(() => {
-      setRun(startRun(run.id, question, holdsPlan));
-      shownId.value = run.id;
-      liveId.value = run.id;
-      isStopping.value = false;
-      elapsedMs.value = 0;
-      planError.value = null;
-    });
-    const done = follow(run);
-    live = { run, question, done };
-    await done;
-  }
-
-  async function follow(run: Run): Promise<void> {
-    const started = now();
-    const clock = setInterval(() => (elapsedMs.value = now() - started), 250);
-    let waiting: Parameters<typeof reduceRun>[1][] = [];
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const render = (): void => {
-      clearTimeout(timer);
-      timer = undefined;
-      const current = runs.peek().get(run.id);
-      if (current !== undefined && waiting.length > 0) setRun(waiting.reduce(reduceRun, current));
-      waiting = [];
-    };
-    try {
-      for await (const event of run.events) {
-        waiting.push(event);
-        if (event.kind === 'answerDelta') timer ??= setTimeout(render, renderMs);
-        else render();
-      }
-    } catch (error) {
-      report(error);
-    } finally {
-      render();
-      clearInterval(clock);
-      const last = runs.peek().get(run.id);
-      batch(() => {
-        // A stream that ends without its last event (a fault of ours) must not leave a run that seems to go on.
-        if (last !== undefined && last.outcome === null) setRun({ ...last, phase: 'ended', outcome: 'stopped' });
-        elapsedMs.value = now() - started;
-        liveId.value = null;
-        isStopping.value = false;
+    await control.begin(question, holdsPlan, () => {
+      void showPassages(question, 0).catch(report);
+      const { effort, wishes } = preferences.value;
+      const chosen = method.value;
+      return searcher.ask(question, {
+        settings: settingsOf(effort, wishes),
+        ...(chosen === undefined ? {} : { method: chosen.id }),
+        ...(holdsPlan ? { planPauseMs: Infinity } : {}),
       });
-      live = null;
-      refreshHistory();
-    }
+    });
   }
 
-  function stop(): void {
-    if (live === null) return;
-    isStopping.value = true;
-    live.run.stop();
+  /** Goes on from a run with a change of the person's: what the change does not reach is not worked out again. */
+  async function revise(from: RunView, edit: RunEdit): Promise<void> {
+    view.value = 'ask';
+    const edits = addEdit(from.search.edits, edit);
+    await control.begin(from.question, false, () => searcher.ask(from.question, { revision: { from: from.id, edits } }));
   }
 
-  /** Lets the held plan run, changed or not. A plan that is refused stays open with the reason. */
-  function runPlan(edited: Plan | null): void {
-    const id = liveId.value;
-    if (live === null || id === null) return;
-    try {
-      if (edited !== null) live.run.editPlan(edited);
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      planError.value = error.message;
-      return;
-    }
-    planError.value = null;
-    const run = runs.value.get(id);
-    if (run !== undefined) setRun(releasePlan(run));
-    live.run.approvePlan();
+  // ---------------------------------------------------------------- a run that a closed page broke off
+  const broken = signal<BrokenRun | null>(null);
+  function dismissBroken(): void {
+    const left = broken.peek();
+    if (left === null) return;
+    broken.value = null;
+    guard(searcher.history.close(left.id).then(refreshHistory));
+  }
+  async function resumeBroken(): Promise<void> {
+    const left = broken.peek();
+    if (left === null) return;
+    batch(() => {
+      broken.value = null;
+      view.value = 'ask';
+      draft.value = left.question;
+      preview.value = null;
+    });
+    await control.begin(left.question, left.holdsPlan, () => searcher.resume(left.id));
   }
 
   /** An empty box and the first screen. A run under way goes on and can be opened from the bar. */
@@ -330,17 +287,11 @@ export function createApp(options: AppOptions) {
 
   async function removeRun(id: string): Promise<void> {
     await searcher.history.remove(id);
-    const next = new Map(runs.value);
-    next.delete(id);
-    batch(() => {
-      runs.value = next;
-      if (shownId.value === id) shownId.value = null;
-    });
+    control.forget(id);
     refreshHistory();
   }
 
   // ---------------------------------------------------------------- models
-  const models = signal<readonly ModelStatus[]>([]);
   const device = signal<DeviceVerdict | null>(null);
   /** Rows whose download or start this page began: only those can be cancelled here. */
   const loading = signal<ReadonlySet<string>>(new Set());
@@ -510,19 +461,34 @@ export function createApp(options: AppOptions) {
     }),
   );
   refreshHistory();
+  guard(
+    searcher.history.broken().then((found) => {
+      // A question that was asked meanwhile comes first.
+      if (!control.isLive() && shownId.peek() === null) broken.value = found;
+    }),
+  );
+  // It goes on by itself as soon as everything is as it was, unless the person has turned to something else.
+  stops.push(
+    effect(() => {
+      const left = broken.value;
+      const ready = models.value.filter((row) => row.state === 'ready').length;
+      if (left === null || options.isSafeStart === true || view.value !== 'ask' || draft.value !== options.launch.question || shownId.value !== null) return;
+      const hasModel = left.model === null ? !methodNeedsLlm(left.method) : ready > 0 && searcher.models.llm?.modelId === left.model;
+      if (hasModel && (!left.usedDense || searcher.models.embedder !== null)) void resumeBroken().catch(report);
+    }),
+  );
 
   /** The person's own server, while it answers the questions: then the page must not say that nothing leaves the device. */
   const endpoint: ReadonlySignal<ModelStatus | null> = computed(() => models.value.find((row) => row.source === 'endpoint' && row.state === 'ready') ?? null);
-  const hasLlm = computed(() => models.value.some((row) => row.role === 'llm' && row.state === 'ready'));
 
   /** False while a reload would lose something of the person's. */
-  const mayReload = (): boolean => live === null && draft.peek() === options.launch.question && controllers.size === 0 && view.peek() === 'ask';
+  const mayReload = (): boolean => !control.isLive() && draft.peek() === options.launch.question && controllers.size === 0 && view.peek() === 'ask';
 
   function dispose(): void {
     for (const stopWatching of stops) stopWatching();
     previewing?.abort(abortError());
     for (const controller of controllers.values()) controller.abort(abortError());
-    stop();
+    control.stop();
     clearTimeout(storageTimer);
   }
 
@@ -530,7 +496,7 @@ export function createApp(options: AppOptions) {
     ...createPassages(searcher),
     view, modelPanel, preferences, setPreferences, faults, report, dismissFault, update, safeStart,
     draft, draftNotice, setDraft, examples, preview,
-    runs, shown, shownId, liveId, isStopping, elapsedMs, planError, ask, stop, runPlan, newQuestion,
+    ...control, ask, revise, newQuestion, method, chooseMethod, broken, dismissBroken, resumeBroken,
     stored, refreshHistory, openRun, removeRun,
     models, device, loading, endpoint, endpointError, hasLlm, useModel, useEndpoint, cancelModel, unloadModel, removeModel,
     corpora, documents, notice, storage, persistRefused, imports, adding, importShard, pauseImport, dismissImport, addDocuments, stopAdding, dismissFailures,
@@ -538,6 +504,10 @@ export function createApp(options: AppOptions) {
     firstShard: new URL(options.firstShard, options.base).href,
     mayReload, dispose,
   };
+}
+
+function methodNeedsLlm(id: string): boolean {
+  return methodById(id)?.needsLlm !== false;
 }
 
 function trimmedNotice(): string {

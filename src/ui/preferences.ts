@@ -1,5 +1,5 @@
 /** What the page remembers of the person's wishes. Shape-checked when read; where nothing can be stored the wishes last until the page is closed. */
-import type { AgentSettings } from '../agent/harness.ts';
+import { defaultWishes, wishLimits, type NumberWish, type RunWishes } from './run-options.ts';
 
 export const themes = ['system', 'light', 'dark'] as const;
 export const efforts = ['quick', 'normal', 'thorough'] as const;
@@ -9,9 +9,12 @@ export interface Preferences {
   /** Hold every proposed plan until the person lets it run. */
   readonly checkPlan: boolean;
   readonly effort: (typeof efforts)[number];
+  /** Id of the method to ask with; '' or one that is not there: the default. */
+  readonly method: string;
+  readonly wishes: RunWishes;
 }
 
-export const defaultPreferences: Preferences = { theme: 'system', checkPlan: false, effort: 'normal' };
+export const defaultPreferences: Preferences = { theme: 'system', checkPlan: false, effort: 'normal', method: '', wishes: defaultWishes };
 
 /** The part of Web Storage that is used; it may throw at any time. */
 export type PreferenceStorage = Pick<Storage, 'getItem' | 'setItem'>;
@@ -34,6 +37,21 @@ export function decodePreferences(text: string | null): Preferences {
     theme: one('theme', themes, defaultPreferences.theme),
     checkPlan: fields['checkPlan'] === true,
     effort: one('effort', efforts, defaultPreferences.effort),
+    method: typeof fields['method'] === 'string' && /^[a-z0-9-]{1,40}$/.test(fields['method']) ? fields['method'] : '',
+    wishes: decodeWishes(fields['wishes']),
+  };
+}
+
+function decodeWishes(value: unknown): RunWishes {
+  const fields: Record<string, unknown> = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  const whole = (name: NumberWish): number | null => {
+    const { min, max } = wishLimits[name];
+    const found = fields[name];
+    return typeof found === 'number' && Number.isInteger(found) && found >= min && found <= max ? found : null;
+  };
+  return {
+    rounds: whole('rounds'), shown: whole('shown'), retrieve: whole('retrieve'), samples: whole('samples'), seed: whole('seed'),
+    dense: fields['dense'] !== false, links: fields['links'] !== false,
   };
 }
 
@@ -55,10 +73,3 @@ export function savePreferences(storage: PreferenceStorage | null, preferences: 
     return false;
   }
 }
-
-/** How far a question is pursued, as overrides of the agent's limits. `normal` overrides nothing. */
-export const effortSettings: Readonly<Record<Preferences['effort'], Partial<AgentSettings>>> = {
-  quick: { depths: [5], maxLlmCalls: 10, maxSearches: 10 },
-  normal: {},
-  thorough: { depths: [8, 12, 16, 20], maxLlmCalls: 40, maxSearches: 40 },
-};

@@ -141,5 +141,5 @@ export function treeRows(tree: SearchState['tree']): readonly TreeRow[] {
 /** True where there is anything to show. */
 export function hasSearchState(state: SearchState): boolean {
   const { summary, gate, weights, revisionOf: _, ...lists } = state;
-  return summary !== null || gate !== null || weights !== null || Object.values(lists).some((list) => list.length > 0);
+  return [summary, gate, weights].some((item) => item !== null) || Object.values(lists).some((list) => list.length > 0);
 }

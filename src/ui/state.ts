@@ -69,6 +69,8 @@ export interface RunView {
   readonly stop: StopReason | null;
   readonly error: WireError | null;
   readonly lastSeq: number;
+  /** Calls of the model taken over from the run that this one goes on from. */
+  readonly reusedCalls: number;
 }
 
 const noCost: Cost = { llmCalls: 0, promptTokens: 0, cachedTokens: 0, outputTokens: 0, searches: 0, wallMs: 0, overheadMs: 0 };
@@ -76,7 +78,7 @@ const noCost: Cost = { llmCalls: 0, promptTokens: 0, cachedTokens: 0, outputToke
 export function startRun(id: string, question: string, holdsPlan: boolean): RunView {
   return {
     id, question, method: '', model: null, holdsPlan, phase: 'starting', plan: null, nodes: [], notices: [], streamed: '', search: noSearchState, table: null, answer: null, cost: noCost,
-    outcome: null, stop: null, error: null, lastSeq: -1,
+    outcome: null, stop: null, error: null, lastSeq: -1, reusedCalls: 0,
   };
 }
 

@@ -7,6 +7,7 @@ describe('parseLaunch', () => {
     expect(parseLaunch('?q=who%20built%20it%3F&host=https://evil.example&shard=//evil.example/x&model=m&run=1&endpoint=http://a&theme=dark#x')).toEqual({
       question: 'who built it?',
       isTrimmed: false,
+      method: '',
     });
   });
 
@@ -26,6 +27,17 @@ describe('parseLaunch', () => {
     ['?__proto__=x&q=ok', 'ok'],
   ])('%s gives %s', (search, question) => {
     expect(parseLaunch(search).question).toBe(question);
+  });
+
+  it.each([
+    ['?method=ircot', 'ircot'],
+    ['?method=self-ask&method=rag', 'self-ask'],
+    ['?method=IRCoT', ''],
+    ['?method=../x', ''],
+    [`?method=${'a'.repeat(41)}`, ''],
+    ['?method=', ''],
+  ])('%s names the method %s', (search, method) => {
+    expect(parseLaunch(search).method).toBe(method);
   });
 
   it('keeps the beginning of a question that is too long and says so', () => {

@@ -10,7 +10,7 @@ const llm = 'qwen2.5-0.5b';
 const bridge = 'On which river is the birthplace of the founder of Vale Glassworks?';
 const apps: App[] = [];
 
-function open(options: FakeOptions = {}, launch = { question: '', isTrimmed: false }, wrap: (searcher: Searcher) => Searcher = (searcher) => searcher): App {
+function open(options: FakeOptions = {}, launch = { question: '', isTrimmed: false, method: '' }, wrap: (searcher: Searcher) => Searcher = (searcher) => searcher): App {
   const app = createApp({
     searcher: wrap(createFakeSearcher({ paceMs: 2, ...options })),
     base: 'http://page/',
@@ -58,7 +58,7 @@ describe('asking', () => {
 
   it('never runs a question from the address by itself', async () => {
     const ask = vi.fn<Searcher['ask']>();
-    const app = open({}, { question: 'from the address', isTrimmed: false }, (searcher) => ({ ...searcher, ask }));
+    const app = open({}, { question: 'from the address', isTrimmed: false, method: '' }, (searcher) => ({ ...searcher, ask }));
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect(app.draft.value).toBe('from the address');
     expect(ask).not.toHaveBeenCalled();
@@ -148,7 +148,7 @@ describe('asking', () => {
     expect(seen).toMatchObject({ planPauseMs: Infinity, settings: { depths: [5] } });
     app.setPreferences({ effort: 'normal', checkPlan: false });
     await app.ask('from memory again');
-    expect(seen).toEqual({ settings: {} });
+    expect(seen).toEqual({ method: 'foray', settings: {} });
   });
 });
 
@@ -305,5 +305,77 @@ describe('small rules', () => {
     expect(exampleQuestions(rows, 4)).toEqual(['a', 'd']);
     expect(exampleQuestions({ questions: rows }, 4)).toEqual([]);
     expect(exampleQuestions(null, 4)).toEqual([]);
+  });
+});
+
+describe('methods and what was left', () => {
+  const ready = { ready: ['qwen2.5-0.5b', 'minilm'] };
+
+  it('asks with the method of the address until another is chosen, and remembers only what was chosen', async () => {
+    const asked: (string | undefined)[] = [];
+    const app = open(ready, { question: '', isTrimmed: false, method: 'rag' }, (searcher) => ({ ...searcher, ask: (question, options) => (asked.push(options?.method), searcher.ask(question, options)) }));
+    await app.ask(bridge);
+    expect(app.preferences.value.method).toBe('');
+    app.chooseMethod('foray');
+    await app.ask(`${bridge} `.repeat(2).trim());
+    expect(asked).toEqual(['rag', 'foray']);
+    expect(app.preferences.value.method).toBe('foray');
+  });
+
+  it('takes a method that is not there for none, and needs no model for one that needs none', async () => {
+    expect(open(ready, { question: '', isTrimmed: false, method: 'nonsense' }).method.value?.id).toBe('foray');
+    expect(open({}, { question: '', isTrimmed: false, method: 'rag' }).method.value?.id).toBe('extractive');
+  });
+
+  const broken = { id: 'run-x', question: bridge, method: 'foray', model: 'qwen2.5-0.5b', holdsPlan: false, usedDense: true };
+  function leftBroken(options: FakeOptions, found: typeof broken | null = broken, launch = { question: '', isTrimmed: false, method: '' }) {
+    const told: string[] = [];
+    const app = open(options, launch, (searcher) => ({
+      ...searcher,
+      history: { ...searcher.history, broken: async () => found, close: async (id) => void told.push(`close ${id}`) },
+      resume: (id) => (told.push(`resume ${id}`), searcher.ask(bridge)),
+    }));
+    return { app, told };
+  }
+
+  it('goes on by itself with a question that was broken off, once model and embedder are as they were', async () => {
+    const { app, told } = leftBroken(ready);
+    await vi.waitFor(() => expect(app.shown.value?.answer?.short).toBe('The Isk'), 3000);
+    expect(told).toEqual(['resume run-x']);
+    expect(app.broken.value).toBeNull();
+  });
+
+  it('only offers it while the model is another one, or the person has begun something else', async () => {
+    const { app, told } = leftBroken({ ready: ['minilm'] });
+    await vi.waitFor(() => expect(app.broken.value).not.toBeNull());
+    const other = leftBroken(ready, broken, { question: 'from the address', isTrimmed: false, method: '' });
+    other.app.setDraft('something else');
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect([...told, ...other.told]).toEqual([]);
+    app.dismissBroken();
+    expect(told).toEqual(['close run-x']);
+    await other.app.ask('Karr');
+    expect(other.told).toEqual(['close run-x']);
+  });
+
+  it('goes on from a changed run with all changes so far', async () => {
+    const revisions: unknown[] = [];
+    const app = open(ready, undefined, (searcher) => ({ ...searcher, ask: (question, options) => (revisions.push(options?.revision), searcher.ask(question, options)) }));
+    await app.ask(bridge);
+    const run = app.shown.value;
+    if (run === null) throw new Error('no run');
+    const edit = { stage: 'sub-answer', node: 1, before: 'Orrin Vale', after: 'Mira Lund' } as const;
+    await app.revise(run, edit);
+    expect(revisions).toEqual([undefined, { from: run.id, edits: [edit] }]);
+    expect(app.shown.value?.id).not.toBe(run.id);
+  });
+
+  it('can pause the import that began by itself', async () => {
+    const app = open({ paceMs: 30 });
+    await vi.waitFor(() => expect(app.corpora.value[0]?.pausable).toBe(true));
+    app.pauseImport(app.firstShard);
+    await vi.waitFor(() => expect(app.corpora.value[0]?.state).toBe('partial'));
+    expect(app.corpora.value[0]?.pausable).toBe(false);
+    expect(app.faults.value).toEqual([]);
   });
 });
