@@ -150,7 +150,7 @@ export function leadFact(question: string, hits: readonly Hit[]): LeadFact | nul
   if (asked === null) return null;
   const passage = passageOf(asked.subject, hits);
   if (passage === null) return null;
-  const sentences = sentencesOf(passage);
+  const sentences = joinedAtInitials(sentencesOf(passage), passage.text);
   for (const { form, where, sentences: limit, list } of asked.patterns) {
     for (const sentence of sentences.slice(0, limit)) {
       const text = where === 'bracket' ? bracketOf(sentence.text) : sentence.text;
@@ -163,6 +163,20 @@ export function leadFact(question: string, hits: readonly Hit[]): LeadFact | nul
     }
   }
   return null;
+}
+
+/** Sentences that were cut behind an initial ("directed by James P. Hogan") are put together again. */
+function joinedAtInitials(sentences: ReturnType<typeof sentencesOf>, text: string): ReturnType<typeof sentencesOf> {
+  const joined: ReturnType<typeof sentencesOf> = [];
+  for (const sentence of sentences) {
+    const before = joined.at(-1);
+    if (before === undefined || !/(?:^|[\s.])(?:\p{Lu}|Dr|Mr|Mrs|St|Jr|Sr)\.$/u.test(before.text)) joined.push(sentence);
+    else {
+      const span = { start: before.span.start, end: sentence.span.end };
+      joined[joined.length - 1] = { span, text: text.slice(span.start, span.end) };
+    }
+  }
+  return joined;
 }
 
 /** The first bracket of a sentence that holds a year, with brackets inside it. */

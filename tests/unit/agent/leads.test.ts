@@ -42,6 +42,10 @@ describe('facts in the forms of encyclopedic leads', () => {
     expect(source.passage.text.slice(fact?.span.start, fact?.span.end)).toContain(answer);
   });
 
+  it('reads over a full stop that ends an initial only', () => {
+    expect(leadFact('Who is the director of the film Night Mill?', [hit('Night Mill', 'Night Mill is a film directed by Jon P. Tesh. It is long.')])?.answer).toBe('Jon P. Tesh');
+  });
+
   it('gives the other names of a list', () => {
     expect(leadFact('Who is the director of the film Salt Harbour?', [harbour])?.others).toEqual(['Jon Tesh']);
   });
