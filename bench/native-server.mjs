@@ -55,8 +55,16 @@ const chatTemplate = new Template(
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
 );
 
+/** The prompt's tokens, and how many of them the last message takes where it is an assistant's, which is continued and not closed. */
 function promptTokens(messages) {
-  const text = chatTemplate.render({ messages, add_generation_prompt: true, bos_token: model.tokens.bosString ?? '', eos_token: model.tokens.eosString ?? '' });
+  const last = messages.at(-1);
+  const isOpen = last?.role === 'assistant';
+  const render = (list) => chatTemplate.render({ messages: list, add_generation_prompt: true, bos_token: model.tokens.bosString ?? '', eos_token: model.tokens.eosString ?? '' });
+  const head = render(isOpen ? messages.slice(0, -1) : messages);
+  return tokensOf(isOpen ? head + last.content : head);
+}
+
+function tokensOf(text) {
   const tokens = model.tokenize(text, true);
   const bos = model.tokens.bos;
   return model.tokens.shouldPrependBosToken && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;
@@ -100,8 +108,9 @@ function pickSlot(tokens) {
 
 let clock = 0;
 
+const textOf = (content) => (typeof content === 'string' ? content : content.map((part) => part.text ?? '').join(''));
+
 async function generate(body, signal, onText) {
-  const textOf = (content) => (typeof content === 'string' ? content : content.map((part) => part.text ?? '').join(''));
   const tokens = promptTokens(body.messages.map(({ role, content }) => ({ role, content: textOf(content) })));
   const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? 512;
   if (tokens.length + 8 > contextTokens) {
@@ -201,6 +210,43 @@ function isJson(text) {
   }
 }
 
+// --- Scoring -------------------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Log-probabilities of the prompt's own tokens in vLLM's form (`prompt_logprobs: 0`): one entry a token, null where it was not asked for. Computed for the last
+ * assistant message only, for that is what a score of a continuation needs; what comes before it is read from the cache.
+ */
+async function scorePrompt(body) {
+  const messages = body.messages.map(({ role, content }) => ({ role, content: textOf(content) }));
+  const tokens = promptTokens(messages);
+  if (tokens.length + 1 > contextTokens) {
+    throw Object.assign(new Error(`the prompt has ${tokens.length} tokens, the context ${contextTokens}`), { status: 400, code: 'context_length_exceeded' });
+  }
+  const before = messages.at(-1)?.role === 'assistant' ? promptTokens([...messages.slice(0, -1), { role: 'assistant', content: '' }]) : tokens;
+  // A merge may cross the border; the token that does is scored whole.
+  let from = 0;
+  while (from < before.length && before[from] === tokens[from]) from++;
+  const slot = pickSlot(tokens);
+  slot.usedAt = ++clock;
+  const { sequence } = slot;
+  const shared = Math.max(0, Math.min(sequence.compareContextTokens(tokens).firstDifferentIndex, from - 1));
+  if (shared < sequence.nextTokenIndex) await sequence.eraseContextTokenRanges([{ start: shared, end: sequence.nextTokenIndex }]);
+  const start = sequence.nextTokenIndex;
+  const input = tokens.slice(start, -1).map((token, i) => {
+    const next = start + i + 1;
+    return next < from ? token : [token, { generateNext: { logits: { filter: { tokens: [tokens[next]], includeTop: 1 } }, totalLogitWeight: true } }];
+  });
+  const logprobs = tokens.map(() => null);
+  await sequence.controlledEvaluate(input, {
+    onTokenResult(i, { next }) {
+      const at = start + i + 1;
+      const highest = Math.max(...next.logits.values());
+      logprobs[at] = { [tokens[at]]: { logprob: next.logits.get(tokens[at]) - highest - Math.log(next.totalLogitWeight), rank: null, decoded_token: model.detokenize([tokens[at]], true) } };
+    },
+  });
+  return { logprobs, usage: { prompt_tokens: tokens.length, completion_tokens: 0, total_tokens: tokens.length, prompt_tokens_details: { cached_tokens: start } } };
+}
+
 // --- HTTP ----------------------------------------------------------------------------------------------------------------------------------
 
 let queue = Promise.resolve();
@@ -235,6 +281,14 @@ async function chat(request, response) {
   const controller = new AbortController();
   response.on('close', () => controller.abort());
   const id = `chatcmpl-${++served}`;
+  if (body.prompt_logprobs !== undefined && body.prompt_logprobs !== null) {
+    const scored = await enqueue(() => (controller.signal.aborted ? null : scorePrompt(body)));
+    if (scored === null) return;
+    const choice = { index: 0, message: { role: 'assistant', content: '' }, finish_reason: 'length' };
+    response.writeHead(200, { 'Content-Type': 'application/json' });
+    response.end(JSON.stringify({ id, object: 'chat.completion', created: Math.floor(Date.now() / 1000), model: modelId, choices: [choice], prompt_logprobs: scored.logprobs, usage: scored.usage }));
+    return;
+  }
   const common = { id, created: Math.floor(Date.now() / 1000), model: modelId };
   const chunk = (delta, finish, extra = {}) =>
     response.write(`data: ${JSON.stringify({ ...common, object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason: finish, ...extra }] })}\n\n`);
@@ -284,7 +338,7 @@ const server = createServer((request, response) => {
       response.writeHead(204).end();
     } else if (request.method === 'GET' && path === '/v1/models') {
       response.writeHead(200, { 'Content-Type': 'application/json' });
-      response.end(JSON.stringify({ object: 'list', data: [{ id: modelId, object: 'model', owned_by: 'local', context_length: contextTokens }] }));
+      response.end(JSON.stringify({ object: 'list', data: [{ id: modelId, object: 'model', owned_by: 'local', context_length: contextTokens, capabilities: ['prompt_logprobs'] }] }));
     } else if (request.method === 'POST' && path === '/v1/chat/completions') {
       await chat(request, response);
     } else {

@@ -13,6 +13,9 @@ import type { AgentSettings } from './agent/harness.ts';
 import type { Experiment } from './lab/experiment.ts';
 import type { RunSummary, StorageNotice } from './corpus/worker-api.ts';
 import type { OnProgress, Progress } from './progress.ts';
+import type { ArchiveCell } from './learning/archive.ts';
+import type { Profile } from './learning/profile.ts';
+import type { IterationRecord, PartCheck, PartId } from './learning/record.ts';
 import type { AppError } from './errors.ts';
 
 export interface Searcher {
@@ -22,6 +25,7 @@ export interface Searcher {
   readonly library: Library;
   readonly models: Models;
   readonly history: History;
+  readonly learning: Learning;
   /**
    * Starts a run; events come from `Run.events`. One run at a time: a second call rejects with `run/busy` through its events.
    * Without a loaded language model the run is extractive (method `extractive`).
@@ -178,4 +182,97 @@ export interface Models {
   remove(id: string): Promise<void>;
   readonly llm: LlmInfo | null;
   readonly embedder: EmbedderInfo | null;
+}
+
+/** A part that was learned here from weighted trajectories. */
+export interface LearnedPartStatus {
+  readonly part: PartId;
+  /** Used in runs. Only an accepted part can be switched on; all are off until the first iteration accepted one. */
+  readonly enabled: boolean;
+  /** The version in use; 0: none was ever accepted. */
+  readonly version: number;
+  /** An accepted version lies before this one. */
+  readonly canRollBack: boolean;
+  /** Of the version in use, else of the last one that was refused. */
+  readonly check: PartCheck | null;
+}
+
+export interface ConfirmedAnswer {
+  readonly runId: string;
+  readonly question: string;
+  readonly answer: string;
+}
+
+export interface LearningStatus {
+  readonly parts: readonly LearnedPartStatus[];
+  /** Answers that the person confirmed or corrected: the training questions of this device. */
+  readonly confirmed: readonly ConfirmedAnswer[];
+  readonly edits: number;
+  readonly ratings: number;
+  /** Trajectories kept for export, the archive and the examples. */
+  readonly trajectories: number;
+  /** Iterations in order; the report and the plot read them. */
+  readonly iterations: readonly IterationRecord[];
+  /** An iteration runs now. */
+  readonly running: LearningProgress | null;
+}
+
+export interface LearningProgress {
+  readonly stage: 'sampling' | 'scoring' | 'training' | 'checking';
+  readonly done: number;
+  readonly total: number;
+  /** What is worked on, for people. */
+  readonly label: string;
+}
+
+export interface IterationOptions {
+  /** Default: all parts. `adapter` needs an embedder, all but it need a language model. */
+  readonly parts?: readonly PartId[];
+  /** Default `foray`. */
+  readonly method?: string;
+  /** Trajectories a question, 2 to 5; default 3. */
+  readonly trajectories?: number;
+  readonly seed?: number;
+}
+
+/** A stage that the person changed by hand; kept as a preference pair (NExT-Search, METHODS §8.9). Texts are what stood there before and after. */
+export interface UserEdit {
+  readonly runId: string;
+  readonly stage: 'plan' | 'query' | 'evidence' | 'sub-answer' | 'answer';
+  readonly node: number | null;
+  readonly before: string;
+  readonly after: string;
+  readonly reason: string;
+}
+
+/**
+ * Learning on this device (METHODS §8). Nothing of it leaves the device except through `exports`, which the person saves. Everything is off until a held-back check
+ * accepted it.
+ */
+export interface Learning {
+  /** Called at once and after every change. Returns the way to stop. */
+  watch(listener: (status: LearningStatus) => void): () => void;
+  status(): Promise<LearningStatus>;
+  /**
+   * One iteration over the confirmed answers: samples and weights trajectories, trains the parts, checks each on answers held back. Rejects with `learning/too-few`,
+   * `engine/not-loaded`, `run/busy` or `AbortError`; stopped, it goes on at the finished questions when called again.
+   */
+  startIteration(options: IterationOptions, signal: AbortSignal, onProgress: (progress: LearningProgress) => void): Promise<IterationRecord>;
+  /** Switches an accepted part on or off; `learning/not-accepted` for one that never was. */
+  enable(part: PartId, on: boolean): Promise<void>;
+  /** Back to the accepted version before, or to none. */
+  rollBack(part: PartId): Promise<void>;
+  /** Deletes a part with all its versions; `all` also deletes trajectories, iterations, edits, ratings and confirmed answers, not the profile. */
+  remove(part: PartId | 'all'): Promise<void>;
+  archive(): Promise<readonly ArchiveCell[]>;
+  /** The files for training elsewhere (METHODS §9), empty ones left out; `docs/training.md` says how to use them. */
+  exports(): Promise<readonly { readonly name: string; readonly blob: Blob; readonly problems: readonly string[] }[]>;
+  profile(): Promise<Profile>;
+  setProfile(profile: Profile): Promise<void>;
+  clearProfile(): Promise<void>;
+  /** The right answer of a run; null withdraws it. `learning/run-gone` if the run is not in the history. */
+  confirmAnswer(runId: string, answer: string | null): Promise<void>;
+  /** `rating` from 1 to 5; `text`: written feedback (BESPOKE's shape). */
+  rate(runId: string, rating: number, text: string): Promise<void>;
+  recordEdit(edit: UserEdit): Promise<void>;
 }

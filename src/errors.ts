@@ -55,6 +55,10 @@ const catalogue = {
   'lab/over-budget': ['The question took more than {tokens} tokens and was stopped. Allow more, or use a method that needs fewer.', false],
   'lab/timeout': ['The question was not answered within {seconds} s and was stopped. Give it more time or use a smaller model.', true],
   'lab/page-lost': ['The page that answered the question was lost ({reason}). It counts as failed; the run goes on in a new page.', true],
+  'learning/bad-data': ['{what} is not valid: {reason}. It is not used.', false],
+  'learning/too-few': ['Learning needs at least {needed} confirmed answers; there are {have}. Confirm or correct answers of earlier questions first.', false],
+  'learning/not-accepted': ['The part {part} has not passed its check yet, so it cannot be switched on.', false],
+  'learning/run-gone': ['This session is no longer in the history.', false],
   'run/plan-invalid': ['The plan is not valid: {reason}.', false],
 } as const satisfies Record<string, readonly [string, boolean]>;
 

@@ -16,10 +16,16 @@ import type { CorpusWorkerApi } from './corpus/worker-api.ts';
 import type { Host } from './engine/host.ts';
 import type { Llm } from './engine/llm.ts';
 import { abortError, AppError, toWire } from './errors.ts';
+import type { Adapter } from './learning/adapter.ts';
+import { learnedOf, type PartValues } from './learning/parts.ts';
+import { effectOf, type Profile } from './learning/profile.ts';
 
 export interface RunsOptions {
   readonly corpus: Pick<Host<CorpusWorkerApi>, 'call'>;
-  readonly retriever: Retriever;
+  /** The library's search with a learned adapter over query vectors; null: as they are. */
+  readonly retrieverWith: (adapter: Adapter | null) => Retriever;
+  /** What was learned on this device and is switched on, and the person's profile. */
+  readonly learned: () => Promise<{ readonly values: Partial<PartValues>; readonly profile: Profile | null }>;
   readonly liveLlm: () => Llm | null;
   /** A second model that plans and writes queries; null: one model does both. */
   readonly livePlanner: () => Llm | null;
@@ -35,6 +41,8 @@ export interface Runs {
   readonly ask: (question: string, options?: AskOptions) => Run;
   readonly resume: (id: string) => Run;
   readonly history: History;
+  /** Takes the one place for runs until the returned function is called; throws `run/busy`. */
+  readonly occupy: () => () => void;
 }
 
 const lockName = (id: string): string => `foray-run-${id}`;
@@ -128,12 +136,19 @@ export function createRuns(options: RunsOptions): Runs {
         const calls = storedCalls(corpus, id, earlier?.calls ?? new Map(), () => reused++);
         const planner = options.livePlanner();
         const { completions, experiment } = given;
+        const { values, profile } = await options.learned();
+        const base = settingsOn(llm?.info.device ?? null);
+        const effect = effectOf(profile, base);
         const deps: AgentDeps = {
           llm: llm === null || completions === undefined ? llm : recallingLlm(llm, completions),
           ...(planner === null ? {} : { planner }),
-          retriever: options.retriever,
+          retriever: options.retrieverWith(values.adapter ?? null),
           now: () => performance.now(),
-          settings: settingsFor(llm, asked),
+          // What was asked for in so many words goes before what the profile says.
+          settings: { ...base, ...effect?.settings, ...(asked.seed === undefined ? {} : { seed: asked.seed }), ...asked.settings },
+          learned: learnedOf(values),
+          ...(effect === null ? {} : { profileNotice: effect.notice }),
+          ...(effect === null || effect.terms.length === 0 ? {} : { profileTerms: effect.terms }),
           calls,
           ...(asked.corpora === undefined ? {} : { corpora: asked.corpora }),
           ...(hold.pauseMs > 0 && editedPlan(asked.revision) === null ? { holdPlan: hold.hold } : {}),
@@ -221,15 +236,14 @@ export function createRuns(options: RunsOptions): Runs {
     ask: (question, askOptions = {}) => start(crypto.randomUUID(), question, askOptions, false),
     resume: (id) => start(id, '', {}, true),
     history,
-  };
-}
-
-/** Prompt work is what a CPU has least of (FACTS): a GPU or a server reads three times as much evidence per step. */
-function settingsFor(llm: Llm | null, asked: AskOptions): AgentSettings {
-  return {
-    ...settingsOn(llm?.info.device ?? null),
-    ...(asked.seed === undefined ? {} : { seed: asked.seed }),
-    ...asked.settings,
+    occupy() {
+      if (running !== null) throw new AppError('run/busy');
+      const mine = `learning-${crypto.randomUUID()}`;
+      running = mine;
+      return () => {
+        if (running === mine) running = null;
+      };
+    },
   };
 }
 

@@ -2,6 +2,7 @@
  * Joins workers, engine and agent to the `Searcher` of `api.ts`. The main thread coordinates here: it embeds queries, feeds the embedding of own documents,
  * runs the agent loop, and hands everything else to the workers.
  */
+import { settingsOn } from './agent/harness.ts';
 import { prefix } from './agent/prompts.ts';
 import type { CorpusStatus, DocumentStatus, Library, Searcher } from './api.ts';
 import { permittedLocks } from './corpus/locks.ts';
@@ -13,6 +14,10 @@ import { createHost } from './engine/host.ts';
 import { complete, type Llm } from './engine/llm.ts';
 import { spawnEmbedWorker, spawnLlmWorker, type EmbedWorkerApi, type LlmWorkerApi } from './engine/worker-api.ts';
 import { abortError, AppError, fromWire, isAbort } from './errors.ts';
+import type { Adapter } from './learning/adapter.ts';
+import { adapted } from './learning/parts.ts';
+import { spawnLearningWorker, type LearningWorkerApi } from './learning/worker-api.ts';
+import { createLearningService } from './learning-service.ts';
 import { createModelService, decodeLocalModels, type LocalModels } from './model-service.ts';
 import { createRuns } from './runs.ts';
 
@@ -150,10 +155,12 @@ export function createSearcher(options: SearcherOptions): Searcher {
     }
   }
 
-  const retriever: Retriever = {
+  /** The library's search with a learned adapter over query vectors of its embedder; null: as they are. */
+  const retrieverWith = (adapter: Adapter | null): Retriever => ({
     async search(request, signal) {
       const embedder = request.dense === false ? null : models.liveEmbedder;
-      const values = embedder === null ? null : await embedQuery(embedder, request.text, signal);
+      const plain = embedder === null ? null : await embedQuery(embedder, request.text, signal);
+      const values = embedder === null || plain === null ? null : adapted(adapter, embedder.info.id, plain);
       const vector = embedder === null || values === null ? null : { embedder: embedder.info.id, values };
       const search = () => corpus.call('search', { request, vector }, { signal });
       try {
@@ -168,7 +175,8 @@ export function createSearcher(options: SearcherOptions): Searcher {
     neighbours: (id) => corpus.call('neighbours', { id }),
     frequencies: (terms) => corpus.call('frequencies', { terms }),
     complete: (prefix, limit) => corpus.call('complete', { prefix, limit }),
-  };
+  });
+  const retriever = retrieverWith(null);
 
   const library: Library = {
     watch(listener) {
@@ -237,7 +245,8 @@ export function createSearcher(options: SearcherOptions): Searcher {
 
   const runs = createRuns({
     corpus,
-    retriever,
+    retrieverWith,
+    learned: () => learning.forRun(),
     liveLlm: () => models.liveLlm,
     livePlanner: () => models.livePlanner,
     onStart: (method) => {
@@ -247,17 +256,37 @@ export function createSearcher(options: SearcherOptions): Searcher {
     locks: permittedLocks(navigator.locks),
   });
 
+  const learningHost = createHost<LearningWorkerApi>({ name: 'learning', spawn: spawnLearningWorker, idleSeconds: 60 });
+  const learning = createLearningService({
+    setting: (name) => corpus.call('setting', { name }),
+    saveSetting: (name, value) => corpus.call('saveSetting', { name, value }),
+    events: runs.history.events,
+    worker: learningHost,
+    llm: () => models.liveLlm,
+    embedder: () => models.liveEmbedder,
+    retrieverWith,
+    settings: () => settingsOn(models.liveLlm?.info.device ?? null),
+    corpus() {
+      const open = snapshot.corpora.filter(({ state }) => state === 'complete');
+      const licences = new Set(open.map(({ kind, licence }) => (kind === 'own' ? 'own documents' : licence)));
+      return { label: open.map(({ id }) => id).sort().join('+'), licence: [...licences].join('; ') };
+    },
+    occupy: runs.occupy,
+    now: () => performance.now(),
+  });
+
   return {
     device,
     retriever,
     library,
     models,
     history: runs.history,
+    learning,
     ask: runs.ask,
     resume: runs.resume,
     async dispose() {
       lifetime.abort(abortError());
-      for (const host of [llmHost, plannerHost, embedHost, corpus]) host.stop();
+      for (const host of [llmHost, plannerHost, embedHost, learningHost, corpus]) host.stop();
     },
   };
 }

@@ -27,6 +27,10 @@ const usage = `Usage:
   npm run bench -- page [--passages FILE|union] [--embedder wordllama] [--repeats 5] [--profile [DIR]]
     Bytes of the shell, time to the first hit on a warm start, import speed.
     agent and page take --dist DIR: a built page other than dist/, which is built when it is outdated.
+  npm run bench -- learn --questions TRAIN --dev DEV --passages FILE [--llm http:URL#MODEL|none] [--iterations N] [--parts bank,adapter,selector,gate] [--method foray]
+                         [--trajectories 3] [--limit N] [--dev-limit N] [--embedder none|${embedderIds.join('|')}] [--alpha 0] [--tau 1] [--seed S] [--settings JSON]
+                         [--adapter JSON] [--out DIR]
+    Iterations of learning; without a model adapter and selector are trained from gold passages. Writes iterations.jsonl, parts.json and the exports to DIR.
   npm run bench -- native-server --model FILE.gguf [--port 8089] [--threads 2] [--context 4096] [--slots 3] [--modules DIR]
     An OpenAI-compatible server around native llama.cpp, for --llm http:. Install it first: npm i --prefix bench --ignore-scripts
 `;
@@ -164,6 +168,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   try {
     if (command === 'agent') process.stdout.write(`${await agent(rest, stop.signal)}\n`);
+    else if (command === 'learn') process.stdout.write(`${await (await import('./bench/learn.ts')).learnCommand(rest, stop.signal)}\n`);
     else if (command === 'page') process.stdout.write(`${await page(rest, stop.signal)}\n`);
     else throw new UsageError(command === undefined ? 'what is to be measured?' : `there is no ${command}`);
     return 0;

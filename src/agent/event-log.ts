@@ -70,7 +70,7 @@ const purpose = oneOf<CallPurpose>({
 });
 
 const noticeCode = oneOf<Extract<AgentEventBody, { kind: 'notice' }>['code']>({
-  'question-trimmed': true, 'plan-fallback': true, 'backend-fallback': true, resumed: true, 'no-corpus': true, 'injection-ignored': true,
+  'question-trimmed': true, 'plan-fallback': true, 'backend-fallback': true, resumed: true, 'no-corpus': true, 'injection-ignored': true, 'profile-used': true,
 });
 
 /** One schema a kind: a kind without one does not compile. */

@@ -105,7 +105,7 @@ export type RunEdit =
 
 export type AgentEventBody =
   | { readonly kind: 'runStarted'; readonly question: string; readonly method: string; readonly model: string | null; readonly corpora: readonly string[] }
-  | { readonly kind: 'notice'; readonly code: 'question-trimmed' | 'plan-fallback' | 'backend-fallback' | 'resumed' | 'no-corpus' | 'injection-ignored'; readonly text: string }
+  | { readonly kind: 'notice'; readonly code: 'question-trimmed' | 'plan-fallback' | 'backend-fallback' | 'resumed' | 'no-corpus' | 'injection-ignored' | 'profile-used'; readonly text: string }
   /** Right after `runStarted`, one for each edit. `from`: id of the run that was changed. */
   | { readonly kind: 'edited'; readonly from: string; readonly edit: RunEdit }
   | { readonly kind: 'planProposed'; readonly plan: Plan }

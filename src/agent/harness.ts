@@ -5,12 +5,14 @@
  */
 import type { GenericSchema, InferOutput } from 'valibot';
 import { AppError, isAbort, toWire, type ErrorCode } from '../errors.ts';
-import type { Hit, Neighbours, Passage, Retriever, SearchRequest, TermFrequencies } from '../corpus/retriever.ts';
+import type { Hit, Neighbours, Passage, Retriever, SearchRequest, TermFrequencies, WeightedTerm } from '../corpus/retriever.ts';
 import { complete, completeJson, type ContinuationScore, type Decoded, type GenerateRequest, type GenerateResult, type Llm, type LlmInfo, type Message } from '../engine/llm.ts';
 import { recallingLlm, recallingRetriever, type CallCache } from './calls.ts';
 import type { AgentEvent, AgentEventBody, Answer, AnswerSentence, CallPurpose, Citation, Cost, Evidence, Plan, StateSummary, StopReason } from './events.ts';
 import { editedQuery, givenAnswer, keptHits, type Revision } from './edits.ts';
-import { estimateTokens, jaccard } from './evidence.ts';
+import { contentWords, estimateTokens, jaccard } from './evidence.ts';
+import { reordered, withExemplars, type Learned } from './learned.ts';
+import { prefix } from './prompts.ts';
 import { Replay } from './replay.ts';
 import { changesState, emptyState, reduceState, refusedNote, summaryOf, type RunState } from './state.ts';
 
@@ -92,6 +94,12 @@ export interface AgentDeps {
   readonly holdPlan?: (plan: Plan, signal: AbortSignal) => Promise<Plan>;
   /** The run goes on from an earlier one that the person changed. */
   readonly revision?: Revision;
+  /** Parts that were learned on this device and are switched on. */
+  readonly learned?: Learned;
+  /** Said at the start of the run: what the person's profile changed in it (METHODS §4.17). */
+  readonly profileNotice?: string;
+  /** Words of the person's profile, for every search that brings none of its own. */
+  readonly profileTerms?: readonly WeightedTerm[];
 }
 
 export interface Outcome {
@@ -181,6 +189,8 @@ export class Tools {
   /** Every passage found in this run, by id. */
   readonly pool = new Map<string, Passage>();
   readonly #tried = new Map<number, string[]>();
+  /** Share of the last search of a node that was new. */
+  readonly #freshShare = new Map<number, number>();
   readonly #ledger: Ledger;
 
   constructor(
@@ -188,7 +198,7 @@ export class Tools {
     readonly deps: AgentDeps,
     readonly signal: AbortSignal,
     private readonly publish: (event: AgentEventBody) => void,
-    private readonly options: { readonly factor?: number; readonly earlierMs?: number; readonly ledger?: Ledger; readonly sampling?: Sampling } = {},
+    private readonly options: { readonly method?: string; readonly factor?: number; readonly earlierMs?: number; readonly ledger?: Ledger; readonly sampling?: Sampling } = {},
   ) {
     this.#ledger = options.ledger ?? new Ledger(deps.now, options.earlierMs ?? 0);
   }
@@ -224,6 +234,7 @@ export class Tools {
     if (change.fresh !== true) {
       for (const [id, passage] of this.pool) other.pool.set(id, passage);
       for (const [node, queries] of this.#tried) other.#tried.set(node, [...queries]);
+      for (const [node, share] of this.#freshShare) other.#freshShare.set(node, share);
     }
     return other;
   }
@@ -271,18 +282,45 @@ export class Tools {
       return { hits: [], fresh: [], repeated: true };
     }
     if (this.#ledger.cost.searches >= this.limits.maxSearches) throw new BudgetSpent('searches');
+    if (!this.#worthSearching(node, query)) return { hits: [], fresh: [], repeated: true };
     this.#checkTime();
     const started = this.deps.now();
-    const request = { text: query, k: this.settings.retrieve, dense: this.settings.dense, links: this.settings.links, ...options };
+    const { profileTerms } = this.deps;
+    const request = { ...(profileTerms === undefined ? {} : { terms: profileTerms }), text: query, k: this.settings.retrieve, dense: this.settings.dense, links: this.settings.links, ...options };
     const result = await this.#ledger.timed(() =>
       this.deps.retriever.search(this.deps.corpora === undefined ? request : { corpora: this.deps.corpora, ...request }, this.signal),
     );
     this.#ledger.cost.searches++;
-    const hits = keptHits(this.deps.revision, node, result.hits);
+    const scores = this.deps.learned?.passageScores?.(this.question, query, result.hits);
+    const hits = keptHits(this.deps.revision, node, scores === undefined ? result.hits : reordered(result.hits, scores));
     const fresh = hits.filter((hit) => !this.pool.has(hit.passage.id));
     for (const { passage } of hits) this.pool.set(passage.id, passage);
+    this.#freshShare.set(node, hits.length === 0 ? 0 : fresh.length / hits.length);
     this.emit({ kind: 'searched', node, query, hits, newIds: fresh.map((hit) => hit.passage.id), usedDense: result.usedDense, ms: this.deps.now() - started });
     return { hits, fresh, repeated: false };
+  }
+
+  /** The learned gate over every search of a node but its first; a refusal is told and looks to the method like a repetition. */
+  #worthSearching(node: number, query: string): boolean {
+    const earlier = (this.#tried.get(node) ?? []).slice(0, -1);
+    const verdict =
+      earlier.length === 0
+        ? undefined
+        : this.deps.learned?.searchAgain?.({
+            rounds: earlier.length, searches: this.#ledger.cost.searches, freshShare: this.#freshShare.get(node) ?? 0,
+            overlap: Math.max(...earlier.map((one) => jaccard(one, query))), words: contentWords(query).length,
+          });
+    if (verdict === undefined || verdict.search) return true;
+    this.emit({ kind: 'gated', search: false, reason: 'another search of this step is unlikely to help, by what was learned from earlier runs', confidence: 1 - verdict.probability });
+    return false;
+  }
+
+  /** The conversation with worked examples from the bank after its fixed head: the shared one, or the system message. */
+  #taught(purpose: CallPurpose, node: number | null, messages: readonly Message[]): readonly Message[] {
+    const exemplars = this.deps.learned?.exemplars?.({ purpose, method: this.options.method ?? '', question: this.question, step: node ?? 0 }) ?? [];
+    const isShared = prefix.every((message, i) => messages[i]?.content === message.content);
+    const firstTurn = messages.findIndex(({ role }) => role !== 'system');
+    return withExemplars(messages, isShared ? prefix.length : Math.max(0, firstTurn), exemplars);
   }
 
   /** A passage by its id; null if it is gone. */
@@ -310,12 +348,14 @@ export class Tools {
     maxTokens: number,
     onText?: (delta: string) => void,
   ): Promise<Decoded<InferOutput<S>>> {
-    const request = { messages, maxTokens, ...this.sampling };
-    return this.#call(purpose, node, messages, onText, (stream) => completeJson(this.llm, schema, request, this.signal, stream), ({ result }) => result);
+    const taught = this.#taught(purpose, node, messages);
+    const request = { messages: taught, maxTokens, ...this.sampling };
+    return this.#call(purpose, node, taught, onText, (stream) => completeJson(this.llm, schema, request, this.signal, stream), ({ result }) => result);
   }
 
   /** Free text, for methods whose published format is free text. Empty output is `engine/empty-output`. */
-  text(purpose: CallPurpose, node: number | null, messages: readonly Message[], { onText, ...request }: TextOptions): Promise<GenerateResult> {
+  text(purpose: CallPurpose, node: number | null, asked: readonly Message[], { onText, ...request }: TextOptions): Promise<GenerateResult> {
+    const messages = this.#taught(purpose, node, asked);
     const run = async (stream?: (delta: string) => void): Promise<GenerateResult> => {
       const result = await complete(this.llm, { messages, ...this.sampling, ...request }, this.signal, stream);
       if (result.text.trim() === '') throw new AppError('engine/empty-output');
@@ -450,13 +490,14 @@ export async function* runMethod(
   };
 
   const cleaned = cleanQuestion(rawQuestion, deps.settings.maxQuestionCharacters);
-  const tools = new Tools(cleaned.text, known.depsOf(recalling(deps, runId)), signal, publish, { factor: method.limitFactor?.(deps.settings) ?? 1, earlierMs });
+  const tools = new Tools(cleaned.text, known.depsOf(recalling(deps, runId)), signal, publish, { method: method.id, factor: method.limitFactor?.(deps.settings) ?? 1, earlierMs });
   let finished = false;
   const work = (async () => {
     try {
       publish({ kind: 'runStarted', question: cleaned.text, method: method.id, model: deps.llm?.info.modelId ?? null, corpora: deps.corpora ?? [] });
       for (const edit of deps.revision?.edits ?? []) publish({ kind: 'edited', from: deps.revision?.from ?? '', edit });
       if (before !== undefined) publish({ kind: 'notice', code: 'resumed', text: 'The run goes on where it was broken off; nothing that was finished is done again.' });
+      if (deps.profileNotice !== undefined) publish({ kind: 'notice', code: 'profile-used', text: deps.profileNotice });
       if (cleaned.text === '') throw new AppError('question/empty');
       if (cleaned.trimmed) publish({ kind: 'notice', code: 'question-trimmed', text: `The question was longer than ${deps.settings.maxQuestionCharacters} characters; only its beginning is used.` });
       signal.throwIfAborted();

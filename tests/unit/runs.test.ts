@@ -25,10 +25,12 @@ function host(store: Store) {
   return { call: call as never };
 }
 
+const nothingLearned = async () => ({ values: {}, profile: null });
+
 type Counted = Llm & { readonly requests: readonly unknown[] };
 
 function page(store: Store, llm: Counted | null = scriptedLlm(toyScript)): Runs & { llm: Counted | null } {
-  const runs = createRuns({ corpus: host(store), retriever: toyRetriever(), liveLlm: () => llm, livePlanner: () => null, onStart: () => {}, today: () => 1, locks: null });
+  const runs = createRuns({ corpus: host(store), retrieverWith: () => toyRetriever(), learned: nothingLearned, liveLlm: () => llm, livePlanner: () => null, onStart: () => {}, today: () => 1, locks: null });
   return { ...runs, llm };
 }
 
@@ -101,7 +103,7 @@ describe('a run that was broken off', () => {
     const asked: number[] = [];
     const runs = createRuns({
       corpus: host(store), liveLlm: () => scriptedLlm(() => '{"sentence":0,"answer":""}'), livePlanner: () => null, onStart: () => {}, today: () => 1, locks: null,
-      retriever: { ...retriever, search: (request, signal) => (asked.push(request.k), retriever.search(request, signal)) },
+      retrieverWith: () => ({ ...retriever, search: (request, signal) => (asked.push(request.k), retriever.search(request, signal)) }), learned: nothingLearned,
     });
     await all(runs.resume(id).events);
     expect(asked.length).toBeGreaterThan(0);
@@ -121,7 +123,7 @@ describe('a run that was broken off', () => {
     const store = newStore();
     await brokenOff(store);
     const held = { request: async (_name: string, _options: unknown, work: (lock: null) => unknown) => work(null) } as unknown as LockManager;
-    const other = createRuns({ corpus: host(store), retriever: toyRetriever(), liveLlm: () => null, livePlanner: () => null, onStart: () => {}, today: () => 1, locks: held });
+    const other = createRuns({ corpus: host(store), retrieverWith: () => toyRetriever(), learned: nothingLearned, liveLlm: () => null, livePlanner: () => null, onStart: () => {}, today: () => 1, locks: held });
     expect(await other.history.broken()).toBeNull();
   });
 });
@@ -182,6 +184,6 @@ describe('a run that the person changed', () => {
 it('a log that cannot be written does not stop the run', async () => {
   const { AppError } = await import('../../src/errors.ts');
   const full = { call: (async () => Promise.reject(new AppError('storage/quota', { what: 'x', neededMB: 1 }))) as never };
-  const runs = createRuns({ corpus: full, retriever: toyRetriever(), liveLlm: () => scriptedLlm(toyScript), livePlanner: () => null, onStart: () => {}, today: () => 1, locks: null });
+  const runs = createRuns({ corpus: full, retrieverWith: () => toyRetriever(), learned: nothingLearned, liveLlm: () => scriptedLlm(toyScript), livePlanner: () => null, onStart: () => {}, today: () => 1, locks: null });
   expect(answerOf(await all(runs.ask(toyQuestion).events))?.short).toBe('Isk');
 });

@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot';
 import { AppError, abortError } from '../../errors.ts';
-import type { GenerateEvent, GenerateRequest, GenerateResult, Llm, LlmInfo, TokenLogprob } from '../llm.ts';
+import type { ContinuationScore, GenerateEvent, GenerateRequest, GenerateResult, Llm, LlmInfo, Message, TokenLogprob } from '../llm.ts';
 import { estimateTokens, loading } from './backend.ts';
 import type { OpenBackend } from './backend.ts';
 
@@ -46,7 +46,7 @@ export const openHttp: OpenBackend = (request, { signal }) =>
       model,
       headers: { 'Content-Type': 'application/json', ...(key === undefined || key === '' ? {} : { Authorization: `Bearer ${key}` }) },
     };
-    await send(endpoint, 'models', null, signal);
+    const canScore = await offersScores(await send(endpoint, 'models', null, signal));
     const info: LlmInfo = {
       backend: 'http',
       modelId: request.modelId,
@@ -55,7 +55,7 @@ export const openHttp: OpenBackend = (request, { signal }) =>
       threads: 0,
       contextTokens: request.contextTokens,
       parallelSlots: request.slots ?? 1,
-      can: { grammar: true, logprobs: true, score: false, prefixCache: true },
+      can: { grammar: true, logprobs: true, score: canScore, prefixCache: true },
     };
     const llm: Llm = {
       info,
@@ -63,12 +63,61 @@ export const openHttp: OpenBackend = (request, { signal }) =>
         const response = await send(endpoint, 'chat/completions', completionBody(endpoint.model, generateRequest), callerSignal);
         yield* collect(response, endpoint, generateRequest, callerSignal);
       },
-      score: async () => null,
+      score: async (messages, continuation, callerSignal) => (canScore ? scorePrompt(endpoint, messages, continuation, callerSignal) : null),
       countTokens: async (text) => estimateTokens(text),
       dispose: async () => {},
     };
     return llm;
   });
+
+const modelListSchema = v.object({ data: v.array(v.object({ owned_by: v.nullish(v.string()), capabilities: v.nullish(v.array(v.string())) })) });
+
+/** vLLM, and servers that say so, give the log-probabilities of the prompt's own tokens; there is no way to ask for them in the plain OpenAI form. */
+async function offersScores(response: Response): Promise<boolean> {
+  const list: unknown = await response.json().catch(() => null);
+  const parsed = v.safeParse(modelListSchema, list);
+  return parsed.success && parsed.output.data.some((row) => row.owned_by === 'vllm' || row.capabilities?.includes('prompt_logprobs') === true);
+}
+
+const promptLogprobsSchema = v.object({
+  prompt_logprobs: v.nullish(v.array(v.nullable(v.record(v.string(), v.object({ logprob: v.number(), decoded_token: v.nullish(v.string()) }))))),
+});
+
+/**
+ * log p(continuation | messages) from `prompt_logprobs`: the continuation ends the prompt as an assistant message, and its tokens are counted from the end until they
+ * cover it. A token that crosses the border is counted whole (METHODS Appendix B); null where the server gives no numbers after all.
+ */
+async function scorePrompt(endpoint: Endpoint, messages: readonly Message[], continuation: string, signal: AbortSignal): Promise<ContinuationScore | null> {
+  const last = messages.at(-1);
+  const said = last?.role === 'assistant' ? last.content : '';
+  const body = {
+    model: endpoint.model, messages: [...(last?.role === 'assistant' ? messages.slice(0, -1) : messages), { role: 'assistant', content: said + continuation }],
+    stream: false, max_tokens: 1, temperature: 0, prompt_logprobs: 0, add_generation_prompt: false, continue_final_message: true,
+  };
+  const response = await send(endpoint, 'chat/completions', JSON.stringify(body), signal);
+  const json: unknown = await response.json().catch((error: unknown) => {
+    if (signal.aborted) throw abortError();
+    throw new AppError('engine/endpoint', { url: endpoint.url, status: 'something that is not JSON' }, { cause: error });
+  });
+  const parsed = v.safeParse(promptLogprobsSchema, json);
+  if (!parsed.success) throw new AppError('engine/endpoint', { url: endpoint.url, status: 'an unknown form of answer' });
+  const entries = parsed.output.prompt_logprobs ?? [];
+  const lengthOf = (text: string): number => new TextEncoder().encode(text).length;
+  let rest = lengthOf(continuation);
+  let sum = 0;
+  let tokens = 0;
+  for (let i = entries.length - 1; i >= 0 && rest > 0; i--) {
+    const entry = Object.values(entries[i] ?? {})[0];
+    // A token inside a character has no text of its own: its bytes are unknown, so the end of the continuation cannot be found.
+    if (entry === undefined || entry.decoded_token === null || entry.decoded_token === undefined || entry.decoded_token.includes('\uFFFD')) return null;
+    rest -= lengthOf(entry.decoded_token);
+    sum += entry.logprob;
+    tokens++;
+  }
+  if (rest > 0) return null;
+  if (!Number.isFinite(sum)) throw new AppError('engine/not-finite', { what: 'the score of a continuation' });
+  return { sum, mean: tokens === 0 ? 0 : sum / tokens, tokens, method: 'exact' };
+}
 
 /** The base address without a trailing slash; throws `engine/endpoint` for anything but http and https. */
 export function normaliseBaseUrl(text: string): string {
