@@ -1,277 +1,35 @@
 /**
- * Search by words: the BM25 segment (builder and reader) and the search over several segments with common statistics. Pure.
- * A segment is one flat buffer: opening it checks the tables and decodes nothing; only the posting lists of a query's terms are ever read.
+ * Search by words: the reader of a word index segment and BM25 over several segments with common statistics. Pure.
+ * Opening a segment looks at its header only; what a query needs of the tables is checked when it is read, so no table is trusted and none is walked.
  * Statistics are sums over the open segments, so shards and own documents combine, and a removed segment leaves no trace.
  */
 import { AppError } from '../errors.ts';
-import { analyse, eachWord, termOf } from './analysis.ts';
+import { analyse } from './analysis.ts';
+import { blockPostings, headerWords, layout, magic, version } from './lexical-format.ts';
+import { createTop, type Top } from './lexical-top.ts';
 
-// ---------------------------------------------------------------------------------------------- segment: layout
-// 12 header words (u32): magic, version, passages, terms, tokens in titles, in sections, in texts, bytes of term text, bytes of postings, postings, 0, 0.
-// The last two are kept for block maxima (early termination). Then, each padded to 4 bytes:
-// text lengths u16[passages], title lengths u8[passages], section lengths u8[passages] (all saturating), term text offsets u32[terms + 1],
-// posting offsets u32[terms + 1], document frequencies u32[terms], maxima u8[4 × terms] (text, title, section frequency; least text length), term text, postings.
-// A posting: varint of (ordinal delta << 1 | plain). plain = occurs once, in the text only. Else a byte: text frequency (4 bits), title (2), section (2),
-// where the highest value of a field means that a varint with the frequency less that value follows, in the order text, title, section.
-const magic = 0x58454c46; // 'FLEX'
-const version = 1;
-const headerWords = 12;
+/** Term frequencies of the fields are added with these weights before saturation, lengths likewise (simple BM25F). All apply at query time. */
+export interface LexicalParameters {
+  readonly k1: number;
+  readonly b: number;
+  readonly titleBoost: number;
+  readonly sectionBoost: number;
+}
 
-const padded = (n: number): number => Math.ceil(n / 4) * 4; // no bit operations: untrusted counts may exceed 31 bits
+export const lexicalDefaults: LexicalParameters = { k1: 1.2, b: 0.75, titleBoost: 1, sectionBoost: 1 };
 
-interface Layout {
-  readonly textLengths: number;
-  readonly titleLengths: number;
-  readonly sectionLengths: number;
-  readonly termOffsets: number;
-  readonly postingOffsets: number;
-  readonly frequencies: number;
-  readonly maxima: number;
-  readonly termText: number;
+// ---------------------------------------------------------------------------------------------- segment
+
+/** One query term in one segment, with everything but the passage put into numbers. Scores are whole numbers of a unit that the search chooses. */
+export interface TermScorer {
+  /** Place of the term in the segment's dictionary. */
+  readonly term: number;
   readonly postings: number;
-  readonly total: number;
+  /** No passage of the segment gains more. */
+  readonly bound: number;
+  /** Inverse document frequency × factor × (k1 + 1), in units. */
+  readonly gain: number;
 }
-
-function layout(passages: number, terms: number, termBytes: number, postingBytes: number): Layout {
-  const textLengths = headerWords * 4;
-  const titleLengths = textLengths + padded(2 * passages);
-  const sectionLengths = titleLengths + padded(passages);
-  const termOffsets = sectionLengths + padded(passages);
-  const postingOffsets = termOffsets + 4 * (terms + 1);
-  const frequencies = postingOffsets + 4 * (terms + 1);
-  const maxima = frequencies + 4 * terms;
-  const termText = maxima + 4 * terms;
-  const postings = termText + padded(termBytes);
-  return { textLengths, titleLengths, sectionLengths, termOffsets, postingOffsets, frequencies, maxima, termText, postings, total: postings + padded(postingBytes) };
-}
-
-// ---------------------------------------------------------------------------------------------- segment: builder
-
-export interface LexicalFields {
-  readonly title: string;
-  readonly section: string;
-  readonly text: string;
-}
-
-export interface LexicalBuilder {
-  /** Passages added so far. */
-  readonly passages: number;
-  /** Postings so far; a shard builder closes a part by it (about 2.3 bytes each). */
-  readonly postings: number;
-  add(fields: LexicalFields): void;
-  /** The segment's bytes; the builder is spent afterwards. */
-  finish(): Uint8Array<ArrayBuffer>;
-}
-
-/** A growable u32 list. */
-class Words {
-  length = 0;
-  private data = new Uint32Array(1 << 12);
-  push(value: number): void {
-    if (this.length === this.data.length) {
-      const larger = new Uint32Array(this.data.length * 2);
-      larger.set(this.data);
-      this.data = larger;
-    }
-    this.data[this.length++] = value;
-  }
-  view(): Uint32Array {
-    return this.data.subarray(0, this.length);
-  }
-}
-
-class ByteSink {
-  length = 0;
-  private data = new Uint8Array(1 << 12);
-  byte(value: number): void {
-    if (this.length === this.data.length) {
-      const larger = new Uint8Array(this.data.length * 2);
-      larger.set(this.data);
-      this.data = larger;
-    }
-    this.data[this.length++] = value;
-  }
-  varint(value: number): void {
-    let rest = value;
-    while (rest > 0x7f) {
-      this.byte((rest & 0x7f) | 0x80);
-      rest >>>= 7;
-    }
-    this.byte(rest);
-  }
-  view(): Uint8Array {
-    return this.data.subarray(0, this.length);
-  }
-}
-
-export function createLexicalBuilder(): LexicalBuilder {
-  const ids = new Map<string, number>();
-  const memo = new Map<string, string>(); // word → term; words repeat, folding and stemming do not have to
-  const entryTerms = new Words();
-  const entryPassages = new Words();
-  const entryCounts = new Words(); // text (16 bits), title (8), section (8) frequency
-  const lengths: [Words, Words, Words] = [new Words(), new Words(), new Words()];
-  const sums = [0, 0, 0];
-  let counts = new Uint32Array(1 << 10); // by term: packed frequencies within the passage at hand
-  let touched: number[] = [];
-  let passages = 0;
-
-  function count(text: string, field: 0 | 1 | 2): void {
-    const shift = field === 0 ? 0 : field === 1 ? 16 : 24;
-    const limit = field === 0 ? 0xffff : 0xff;
-    let tokens = 0;
-    eachWord(text, (start, end) => {
-      const word = text.slice(start, end);
-      let term = memo.get(word);
-      if (term === undefined) {
-        term = termOf(word);
-        if (memo.size > 200_000) memo.clear();
-        memo.set(word, term);
-      }
-      if (term === '') return;
-      tokens++;
-      let id = ids.get(term);
-      if (id === undefined) {
-        id = ids.size;
-        ids.set(term, id);
-        if (id >= counts.length) {
-          const larger = new Uint32Array(counts.length * 2);
-          larger.set(counts);
-          counts = larger;
-        }
-      }
-      const packed = counts[id] ?? 0;
-      if (packed === 0) touched.push(id);
-      if (((packed >>> shift) & limit) < limit) counts[id] = packed + (1 << shift);
-    });
-    lengths[field].push(tokens);
-    sums[field] = (sums[field] ?? 0) + tokens;
-  }
-
-  return {
-    get passages() {
-      return passages;
-    },
-    get postings() {
-      return entryTerms.length;
-    },
-    add(fields) {
-      count(fields.text, 0);
-      count(fields.title, 1);
-      count(fields.section, 2);
-      for (const id of touched) {
-        entryTerms.push(id);
-        entryPassages.push(passages);
-        entryCounts.push(counts[id] ?? 0);
-        counts[id] = 0;
-      }
-      touched = [];
-      passages++;
-    },
-    finish() {
-      return encodeSegment(ids, entryTerms.view(), entryPassages.view(), entryCounts.view(), lengths, sums, passages);
-    },
-  };
-}
-
-function encodeSegment(
-  ids: ReadonlyMap<string, number>,
-  entryTerms: Uint32Array,
-  entryPassages: Uint32Array,
-  entryCounts: Uint32Array,
-  lengths: readonly [Words, Words, Words],
-  sums: readonly number[],
-  passages: number,
-): Uint8Array<ArrayBuffer> {
-  const encoder = new TextEncoder();
-  const dictionary = [...ids].map(([term, id]) => ({ bytes: encoder.encode(term), id })).sort((a, b) => compareBytes(a.bytes, b.bytes));
-  const terms = dictionary.length;
-  // A counting sort by term keeps the passages of each term in order.
-  const starts = new Uint32Array(terms + 1);
-  for (const id of entryTerms) starts[id + 1] = (starts[id + 1] ?? 0) + 1;
-  for (let i = 0; i < terms; i++) starts[i + 1] = (starts[i + 1] ?? 0) + (starts[i] ?? 0);
-  const sorted = new Uint32Array(entryTerms.length);
-  const fill = starts.slice();
-  for (let e = 0; e < entryTerms.length; e++) {
-    const id = entryTerms[e] ?? 0;
-    const slot = fill[id] ?? 0;
-    sorted[slot] = e;
-    fill[id] = slot + 1;
-  }
-  const textLengths = lengths[0].view();
-  const sink = new ByteSink();
-  const offsets = new Uint32Array(terms + 1);
-  const frequencies = new Uint32Array(terms);
-  const maxima = new Uint8Array(4 * terms);
-  dictionary.forEach(({ id }, position) => {
-    const from = starts[id] ?? 0;
-    const to = starts[id + 1] ?? 0;
-    let previous = -1;
-    let maxText = 0;
-    let maxTitle = 0;
-    let maxSection = 0;
-    let minLength = 255;
-    for (let s = from; s < to; s++) {
-      const e = sorted[s] ?? 0;
-      const passage = entryPassages[e] ?? 0;
-      const packed = entryCounts[e] ?? 0;
-      const text = packed & 0xffff;
-      const title = (packed >>> 16) & 0xff;
-      const section = packed >>> 24;
-      const delta = passage - previous - 1;
-      previous = passage;
-      if (packed === 1) {
-        sink.varint(delta * 2 + 1);
-      } else {
-        sink.varint(delta * 2);
-        sink.byte(Math.min(text, 15) | (Math.min(title, 3) << 4) | (Math.min(section, 3) << 6));
-        if (text >= 15) sink.varint(text - 15);
-        if (title >= 3) sink.varint(title - 3);
-        if (section >= 3) sink.varint(section - 3);
-      }
-      maxText = Math.max(maxText, Math.min(255, text));
-      maxTitle = Math.max(maxTitle, title);
-      maxSection = Math.max(maxSection, section);
-      minLength = Math.min(minLength, textLengths[passage] ?? 0);
-    }
-    offsets[position + 1] = sink.length;
-    frequencies[position] = to - from;
-    maxima.set([maxText, maxTitle, maxSection, minLength], 4 * position);
-  });
-  const termBytes = dictionary.reduce((sum, d) => sum + d.bytes.length, 0);
-  const postings = sink.view();
-  const at = layout(passages, terms, termBytes, postings.length);
-  const out = new Uint8Array(at.total);
-  new Uint32Array(out.buffer, 0, headerWords).set([
-    magic, version, passages, terms, sums[1] ?? 0, sums[2] ?? 0, sums[0] ?? 0, termBytes, postings.length, entryTerms.length, 0, 0,
-  ]);
-  new Uint16Array(out.buffer, at.textLengths, passages).set(textLengths.map((n) => Math.min(n, 0xffff)));
-  out.set(lengths[1].view().map((n) => Math.min(n, 0xff)), at.titleLengths);
-  out.set(lengths[2].view().map((n) => Math.min(n, 0xff)), at.sectionLengths);
-  const termOffsets = new Uint32Array(out.buffer, at.termOffsets, terms + 1);
-  let end = 0;
-  dictionary.forEach(({ bytes }, position) => {
-    out.set(bytes, at.termText + end);
-    end += bytes.length;
-    termOffsets[position + 1] = end;
-  });
-  new Uint32Array(out.buffer, at.postingOffsets, terms + 1).set(offsets);
-  new Uint32Array(out.buffer, at.frequencies, terms).set(frequencies);
-  out.set(maxima, at.maxima);
-  out.set(postings, at.postings);
-  return out;
-}
-
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const shorter = Math.min(a.length, b.length);
-  for (let i = 0; i < shorter; i++) {
-    const difference = (a[i] ?? 0) - (b[i] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
-}
-
-// ---------------------------------------------------------------------------------------------- segment: reader
 
 export interface LexicalSegment {
   /** For error messages. */
@@ -284,94 +42,212 @@ export interface LexicalSegment {
   readonly titleTokens: number;
   readonly sectionTokens: number;
   readonly textTokens: number;
-  readonly textLengths: Uint16Array;
-  readonly titleLengths: Uint8Array;
-  readonly sectionLengths: Uint8Array;
   /** The term's number in this segment, or -1. `term` in UTF-8. */
   find(term: Uint8Array): number;
   documentFrequency(term: number): number;
-  /** Upper bounds over the term's postings (saturating at 255), for early termination. */
-  maxima(term: number): { readonly text: number; readonly title: number; readonly section: number; readonly minLength: number };
-  /** Calls `visit` for each posting, ordinals ascending. Throws `shard/part-invalid` where the list is not well formed. */
+  /** Calls `visit` for each posting, ordinals ascending, and checks the list, its maxima and its blocks on the way. Throws `shard/part-invalid`. */
   eachPosting(term: number, visit: (ordinal: number, text: number, title: number, section: number) => void): void;
-  /** Adds the term's BM25 contribution to `scores[base + ordinal]`: the hot loop of a search. */
-  accumulate(term: number, weight: number, norms: Float32Array, boosts: LexicalParameters, scores: Float32Array, base: number): void;
-  /** k1 × (1 - b + b × length / mean length) by passage; kept for the last statistics that were asked for. */
-  norms(parameters: LexicalParameters, averageLength: number): Float32Array;
+  /** Upper bounds over all postings of a term, at most 255 each. */
+  maxima(term: number): { readonly text: number; readonly title: number; readonly section: number; readonly minLength: number };
+  /** Distinct titles. */
+  readonly titles: number;
+  /** First passage with the n-th title in the order of folded titles. */
+  titleAt(n: number): number;
+  /** Frequent words. */
+  readonly words: number;
+  /** The n-th frequent word in the order of folded words: its commonest form and its term. */
+  wordAt(n: number): { readonly word: string; readonly term: number };
+  /** Prepares the reading below for these statistics; what depends on passage lengths is kept for the last ones. */
+  scorer(term: number, gain: number, parameters: LexicalParameters, averageLength: number): TermScorer;
+  /**
+   * Adds the share of each posting to `scores[base + ordinal]`; passages that had no score yet are appended to `touched`, where there are `count` so far.
+   * Returns the new count. null: nobody needs to know.
+   */
+  accumulate(scorer: TermScorer, scores: Int32Array, base: number, touched: Int32Array | null, count: number): number;
+  /**
+   * Adds the term's share to those of the first `count` `candidates` (ascending) that may still come above `floor` with this term and `rest` more;
+   * keeps these only and returns their number. The scores of the others are not complete.
+   */
+  refine(scorer: TermScorer, scores: Int32Array, candidates: Int32Array, count: number, floor: number, rest: number): number;
+  /** The term's share of one passage, 0 where it does not occur. */
+  shareOf(scorer: TermScorer, ordinal: number): number;
+  /** One array for the scores of a search over the segment, all 0: leave it so. */
+  scratch(): { readonly scores: Int32Array; readonly touched: Int32Array };
 }
 
 /**
- * Opens a segment on `bytes` (kept, and copied only if not aligned to 4). Throws `shard/part-invalid` naming `name` when tables and length do not fit together.
+ * Opens a segment on `bytes` (kept, and copied only if not aligned to 4). Throws `shard/part-invalid` naming `name` when header and length do not fit together.
  */
 export function openLexicalSegment(bytes: Uint8Array, name: string): LexicalSegment {
   const bad = (reason: string): AppError => new AppError('shard/part-invalid', { part: name, reason });
-  if (bytes.length < headerWords * 4) throw bad('it is too short for a word index');
+  if (bytes.length < 8) throw bad('it is too short for a word index');
   const data = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  const words = (offset: number, count: number): Uint32Array => new Uint32Array(data.buffer, data.byteOffset + offset, count);
-  const header = words(0, headerWords);
+  const table = (offset: number, count: number): Uint32Array => new Uint32Array(data.buffer, data.byteOffset + offset, count);
+  const [found, has] = table(0, 2);
+  if (found !== magic) throw bad('it is not a word index');
+  if (has !== version) throw bad(`its word index has version ${has}, this app reads ${version}: the shard must be built anew`);
+  if (bytes.length < headerWords * 4) throw bad('it is too short for a word index');
+  const header = table(0, headerWords);
   const h = (i: number): number => header[i] ?? 0;
-  if (h(0) !== magic) throw bad('it is not a word index');
-  if (h(1) !== version) throw bad(`its word index has version ${h(1)}`);
-  const passages = h(2);
-  const terms = h(3);
-  const postingBytes = h(8);
-  const at = layout(passages, terms, h(7), postingBytes);
+  const sizes = { passages: h(2), terms: h(3), termBytes: h(7), postingBytes: h(8), blocks: h(10), titles: h(11), words: h(12), wordBytes: h(13) };
+  const { passages, terms, termBytes, postingBytes } = sizes;
+  const at = layout(sizes);
   if (at.total !== data.length) throw bad('its tables do not fit its length');
   const textLengths = new Uint16Array(data.buffer, data.byteOffset + at.textLengths, passages);
   const titleLengths = data.subarray(at.titleLengths, at.titleLengths + passages);
   const sectionLengths = data.subarray(at.sectionLengths, at.sectionLengths + passages);
-  const termOffsets = words(at.termOffsets, terms + 1);
-  const postingOffsets = words(at.postingOffsets, terms + 1);
-  const frequencies = words(at.frequencies, terms);
-  for (let t = 0; t < terms; t++) {
-    const ends = (termOffsets[t + 1] ?? 0) > (termOffsets[t] ?? 0) && (postingOffsets[t + 1] ?? 0) > (postingOffsets[t] ?? 0);
-    const frequency = frequencies[t] ?? 0;
-    if (!ends || frequency === 0 || frequency > passages) throw bad(`its entry for term ${t} is not valid`);
-  }
-  if (termOffsets[0] !== 0 || postingOffsets[0] !== 0 || termOffsets[terms] !== h(7) || postingOffsets[terms] !== postingBytes) {
-    throw bad('its term table is not complete');
-  }
-  const termText = data.subarray(at.termText, at.termText + h(7));
+  const termOffsets = table(at.termOffsets, terms + 1);
+  const postingOffsets = table(at.postingOffsets, terms + 1);
+  const frequencies = table(at.frequencies, terms);
+  const maxima = table(at.maxima, terms);
+  const blocks = table(at.blocks, 3 * sizes.blocks);
+  const titleOrder = table(at.titleOrder, sizes.titles);
+  const wordTerms = table(at.wordTerms, sizes.words);
+  const wordOffsets = table(at.wordOffsets, sizes.words + 1);
+  const wordText = data.subarray(at.wordText, at.wordText + sizes.wordBytes);
+  const termText = data.subarray(at.termText, at.termText + termBytes);
   const postings = data.subarray(at.postings, at.postings + postingBytes);
-  let cached = { key: '', norms: new Float32Array(0) };
 
-  function read(
-    term: number,
-    visit: (ordinal: number, text: number, title: number, section: number) => void,
-  ): void {
-    const frequency = frequencies[term] ?? 0;
+  let statistics = { key: '', titleBoost: 0, sectionBoost: 0, flat: 0, slope: 0, codes: new Uint32Array(0) as Uint16Array | Uint32Array, norms: new Float64Array(0), once: new Float64Array(0) };
+  let scratch: { scores: Int32Array; touched: Int32Array } | null = null;
+  // The block that was decoded last: ordinals and weighted frequencies.
+  const ordinals = new Int32Array(blockPostings);
+  const weighted = new Float64Array(blockPostings);
+
+  interface List {
+    /** Byte range of the postings and the first entry of the block table, -1 without blocks. */
+    readonly start: number;
+    readonly end: number;
+    readonly postings: number;
+    readonly first: number;
+    readonly blocks: number;
+  }
+
+  /** Where the postings of a term lie, checked. */
+  function listOf(term: number): List {
+    const offset = postingOffsets[term] ?? 0;
     const end = postingOffsets[term + 1] ?? 0;
-    let p = postingOffsets[term] ?? 0;
-    let ordinal = -1;
-    const varint = (): number => {
-      let value = 0;
-      let shift = 0;
-      while (p < end && shift < 32) {
-        const byte = postings[p++] ?? 0;
-        value += (byte & 0x7f) * 2 ** shift;
-        if (byte < 0x80) return value;
-        shift += 7;
-      }
-      throw bad(`its postings of term ${term} are cut off`);
-    };
-    for (let i = 0; i < frequency; i++) {
-      const coded = varint();
-      ordinal += Math.floor(coded / 2) + 1;
-      if (ordinal >= passages) throw bad(`its postings of term ${term} point outside`);
-      if (coded % 2 === 1) {
-        visit(ordinal, 1, 0, 0);
-        continue;
-      }
-      const packed = postings[p++] ?? 0;
-      let text = packed & 15;
-      let title = (packed >> 4) & 3;
-      let section = packed >> 6;
-      if (text === 15) text += varint();
-      if (title === 3) title += varint();
-      if (section === 3) section += varint();
-      visit(ordinal, text, title, section);
+    const count = frequencies[term] ?? 0;
+    if (!(term >= 0 && term < terms) || end > postingBytes || end <= offset || count === 0 || count > passages || count > end - offset) {
+      throw bad(`its entry for term ${term} is not valid`);
     }
-    if (p !== end) throw bad(`its postings of term ${term} are too long`);
+    if (count <= blockPostings) return { start: offset, end, postings: count, first: -1, blocks: 1 };
+    const first = (postings[offset] ?? 0) + (postings[offset + 1] ?? 0) * 2 ** 8 + (postings[offset + 2] ?? 0) * 2 ** 16 + (postings[offset + 3] ?? 0) * 2 ** 24;
+    const number = Math.ceil(count / blockPostings);
+    if (first + number > sizes.blocks) throw bad(`its blocks of term ${term} are not there`);
+    return { start: offset, end, postings: count, first, blocks: number };
+  }
+
+  const lastOf = (list: List, block: number): number => (list.first < 0 ? passages - 1 : (blocks[3 * (list.first + block)] ?? 0));
+
+  /** The first block whose last ordinal is not below `ordinal`, from block `from` on. */
+  function blockFor(list: List, ordinal: number, from: number): number {
+    let low = from;
+    let high = list.blocks - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (lastOf(list, middle) < ordinal) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Decodes a block into `ordinals` and `weighted`; returns the number of its postings. */
+  function decode(term: number, list: List, block: number): number {
+    const from = list.first < 0 ? 0 : (blocks[3 * (list.first + block) + 1] ?? 0);
+    const previous = block === 0 ? -1 : lastOf(list, block - 1);
+    if (list.start + from >= list.end || previous >= passages) throw bad(`block ${block} of its term ${term} is not valid`);
+    const count = Math.min(blockPostings, list.postings - block * blockPostings);
+    const end = decodePostings(term, list.start + from, list.end, count, previous);
+    if (block === list.blocks - 1 ? end !== list.end : list.start + (blocks[3 * (list.first + block + 1) + 1] ?? 0) !== end) {
+      throw bad(`block ${block} of its term ${term} does not fill its place`);
+    }
+    return count;
+  }
+
+  /** Decodes `count` postings from byte `start`; returns the byte after them. The common one (once, in the text, near the last one) is read inline. */
+  function decodePostings(term: number, start: number, end: number, count: number, previous: number): number {
+    const { titleBoost, sectionBoost } = statistics;
+    let p = start;
+    let ordinal = previous;
+    for (let i = 0; i < count; i++) {
+      let coded = postings[p++] ?? 0;
+      if (coded >= 0x80) {
+        coded &= 0x7f;
+        let shift = 7;
+        let byte = 0x80;
+        while (byte >= 0x80 && shift < 32) {
+          byte = postings[p++] ?? 0;
+          coded |= (byte & 0x7f) << shift;
+          shift += 7;
+        }
+      }
+      ordinal += (coded >>> 1) + 1;
+      let frequency = 1;
+      if ((coded & 1) === 0) {
+        const packed = postings[p++] ?? 0;
+        frequency = packed & 15;
+        let title = (packed >> 4) & 3;
+        let section = packed >> 6;
+        if (frequency === 15 || title === 3 || section === 3) {
+          for (let field = 0; field < 3; field++) {
+            if (field === 0 ? frequency !== 15 : field === 1 ? title !== 3 : section !== 3) continue;
+            let value = 0;
+            let shift = 0;
+            let byte = 0x80;
+            while (byte >= 0x80 && shift < 32) {
+              byte = postings[p++] ?? 0;
+              value |= (byte & 0x7f) << shift;
+              shift += 7;
+            }
+            if (field === 0) frequency += value >>> 0;
+            else if (field === 1) title += value >>> 0;
+            else section += value >>> 0;
+          }
+        }
+        frequency += titleBoost * title + sectionBoost * section;
+      }
+      if (p > end || ordinal >= passages) throw bad(`its postings of term ${term} are not valid`);
+      ordinals[i] = ordinal;
+      weighted[i] = frequency;
+    }
+    return p;
+  }
+
+  /** k1 × (1 - b + b × length / mean length) by passage, through a code for each length: few lengths differ, so the tables stay in the nearest cache. */
+  function lengthNorms({ k1, b, titleBoost, sectionBoost }: LexicalParameters, averageLength: number): Pick<typeof statistics, 'flat' | 'slope' | 'codes' | 'norms' | 'once'> {
+    const flat = k1 * (1 - b);
+    const slope = averageLength > 0 ? (k1 * b) / averageLength : 0;
+    const known = new Map<number, number>();
+    let codes: Uint16Array | Uint32Array = new Uint16Array(passages);
+    for (let i = 0; i < passages; i++) {
+      const length = (textLengths[i] ?? 0) + titleBoost * (titleLengths[i] ?? 0) + sectionBoost * (sectionLengths[i] ?? 0);
+      let code = known.get(length);
+      if (code === undefined) {
+        code = known.size;
+        known.set(length, code);
+        if (code === 0x10000) codes = Uint32Array.from(codes);
+      }
+      codes[i] = code;
+    }
+    const norms = Float64Array.from(known.keys(), (length) => flat + slope * length);
+    return { flat, slope, codes, norms, once: norms.map((norm) => 1 / (1 + norm)) };
+  }
+
+  /** A posting's share of the score: never 0, so that a score of 0 means that no term occurs. */
+  function share(gain: number, frequency: number, ordinal: number): number {
+    const code = statistics.codes[ordinal] ?? 0;
+    return shareIn(gain, frequency, statistics.norms[code] ?? 1, statistics.once[code] ?? 0);
+  }
+
+  /** No posting with these maxima has a greater share. */
+  function bound(gain: number, packed: number): number {
+    const { titleBoost, sectionBoost, flat, slope } = statistics;
+    const [text, title, section, length] = [packed & 0xff, (packed >>> 8) & 0xff, (packed >>> 16) & 0xff, packed >>> 24];
+    // A frequency of 255 may stand for a greater one.
+    if (text === 255 || title === 255 || section === 255) return Math.ceil(gain) + 1;
+    const frequency = text + titleBoost * title + sectionBoost * section;
+    return Math.ceil((gain * frequency) / (frequency + flat + slope * length)) + 1;
   }
 
   return {
@@ -383,9 +259,8 @@ export function openLexicalSegment(bytes: Uint8Array, name: string): LexicalSegm
     titleTokens: h(4),
     sectionTokens: h(5),
     textTokens: h(6),
-    textLengths,
-    titleLengths,
-    sectionLengths,
+    titles: sizes.titles,
+    words: sizes.words,
     find(term) {
       let low = 0;
       let high = terms - 1;
@@ -403,138 +278,342 @@ export function openLexicalSegment(bytes: Uint8Array, name: string): LexicalSegm
       }
       return -1;
     },
-    documentFrequency: (term) => frequencies[term] ?? 0,
-    maxima: (term) => ({
-      text: data[at.maxima + 4 * term] ?? 0,
-      title: data[at.maxima + 4 * term + 1] ?? 0,
-      section: data[at.maxima + 4 * term + 2] ?? 0,
-      minLength: data[at.maxima + 4 * term + 3] ?? 0,
-    }),
-    eachPosting: read,
-    accumulate(term, weight, norms, boosts, scores, base) {
-      // The common posting (once, in the text, near the last one) is decoded inline; anything else goes the checked way of `read`.
-      const { titleBoost, sectionBoost } = boosts;
-      const gain = weight * (boosts.k1 + 1);
-      const frequency = frequencies[term] ?? 0;
-      const end = postingOffsets[term + 1] ?? 0;
-      let p = postingOffsets[term] ?? 0;
-      let ordinal = -1;
-      for (let i = 0; i < frequency; i++) {
-        let coded = postings[p++] ?? 0;
-        if (coded >= 0x80) {
-          coded &= 0x7f;
-          let shift = 7;
-          let byte = 0x80;
-          while (byte >= 0x80 && shift < 32) {
-            byte = postings[p++] ?? 0;
-            coded |= (byte & 0x7f) << shift;
-            shift += 7;
-          }
-        }
-        ordinal += (coded >>> 1) + 1;
-        let frequencyHere = 1;
-        if ((coded & 1) === 0) {
-          const packed = postings[p++] ?? 0;
-          frequencyHere = packed & 15;
-          let title = (packed >> 4) & 3;
-          let section = packed >> 6;
-          if (frequencyHere === 15 || title === 3 || section === 3) {
-            for (let field = 0; field < 3; field++) {
-              if (field === 0 ? frequencyHere !== 15 : field === 1 ? title !== 3 : section !== 3) continue;
-              let value = 0;
-              let shift = 0;
-              let byte = 0x80;
-              while (byte >= 0x80 && shift < 32) {
-                byte = postings[p++] ?? 0;
-                value |= (byte & 0x7f) << shift;
-                shift += 7;
-              }
-              if (field === 0) frequencyHere += value;
-              else if (field === 1) title += value;
-              else section += value;
-            }
-          }
-          frequencyHere += titleBoost * title + sectionBoost * section;
-        }
-        if (p > end || ordinal >= passages) throw bad(`its postings of term ${term} are not valid`);
-        scores[base + ordinal] = (scores[base + ordinal] ?? 0) + (gain * frequencyHere) / (frequencyHere + (norms[ordinal] ?? 1));
-      }
+    documentFrequency: (term) => listOf(term).postings,
+    maxima(term) {
+      const packed = maxima[term] ?? 0;
+      return { text: packed & 0xff, title: (packed >>> 8) & 0xff, section: (packed >>> 16) & 0xff, minLength: packed >>> 24 };
     },
-    norms(parameters, averageLength) {
+    eachPosting(term, visit) {
+      const list = listOf(term);
+      let p = list.start + (list.first < 0 ? 0 : 4);
+      let ordinal = -1;
+      const varint = (): number => {
+        let value = 0;
+        let shift = 0;
+        while (p < list.end && shift < 32) {
+          const byte = postings[p++] ?? 0;
+          value += (byte & 0x7f) * 2 ** shift;
+          if (byte < 0x80) return value;
+          shift += 7;
+        }
+        throw bad(`its postings of term ${term} are cut off`);
+      };
+      const over = (packed: number, text: number, title: number, section: number, length: number): boolean => {
+        const [most, mostTitle, mostSection, least] = [packed & 0xff, (packed >>> 8) & 0xff, (packed >>> 16) & 0xff, packed >>> 24];
+        return Math.min(text, 255) > most || Math.min(title, 255) > mostTitle || Math.min(section, 255) > mostSection || length < least;
+      };
+      for (let i = 0; i < list.postings; i++) {
+        const block = Math.floor(i / blockPostings);
+        if (list.first >= 0 && i % blockPostings === 0 && p !== list.start + (blocks[3 * (list.first + block) + 1] ?? 0)) {
+          throw bad(`block ${block} of its term ${term} is not where it should be`);
+        }
+        const coded = varint();
+        ordinal += Math.floor(coded / 2) + 1;
+        if (ordinal >= passages) throw bad(`its postings of term ${term} point outside`);
+        let [text, title, section] = [1, 0, 0];
+        if (coded % 2 === 0) {
+          const packed = postings[p++] ?? 0;
+          text = packed & 15;
+          title = (packed >> 4) & 3;
+          section = packed >> 6;
+          if (text === 15) text += varint();
+          if (title === 3) title += varint();
+          if (section === 3) section += varint();
+        }
+        const length = Math.min(255, textLengths[ordinal] ?? 0);
+        const isLast = (i + 1) % blockPostings === 0 || i === list.postings - 1;
+        const blockMaxima = list.first < 0 ? (maxima[term] ?? 0) : (blocks[3 * (list.first + block) + 2] ?? 0);
+        const isOver = over(maxima[term] ?? 0, text, title, section, length) || over(blockMaxima, text, title, section, length);
+        if (isOver || (list.first >= 0 && isLast && lastOf(list, block) !== ordinal)) {
+          throw bad(`its block table does not fit the postings of term ${term}`);
+        }
+        visit(ordinal, text, title, section);
+      }
+      if (p !== list.end) throw bad(`its postings of term ${term} are too long`);
+    },
+    titleAt(n) {
+      const ordinal = titleOrder[n] ?? passages;
+      if (ordinal >= passages) throw bad(`its title ${n} points outside`);
+      return ordinal;
+    },
+    wordAt(n) {
+      const start = wordOffsets[n] ?? 0;
+      const end = wordOffsets[n + 1] ?? 0;
+      const term = wordTerms[n] ?? terms;
+      if (term >= terms || end < start || end > sizes.wordBytes || end - start > maxWordBytes) throw bad(`its word ${n} is not valid`);
+      return { word: new TextDecoder().decode(wordText.subarray(start, end)), term };
+    },
+    scorer(term, gain, parameters, averageLength) {
       const { k1, b, titleBoost, sectionBoost } = parameters;
       const key = `${k1} ${b} ${titleBoost} ${sectionBoost} ${averageLength}`;
-      if (cached.key === key) return cached.norms;
-      const norms = new Float32Array(passages);
-      const slope = averageLength > 0 ? (k1 * b) / averageLength : 0;
-      for (let i = 0; i < passages; i++) {
-        const length = (textLengths[i] ?? 0) + titleBoost * (titleLengths[i] ?? 0) + sectionBoost * (sectionLengths[i] ?? 0);
-        norms[i] = k1 * (1 - b) + slope * length;
-      }
-      cached = { key, norms };
-      return norms;
+      if (statistics.key !== key) statistics = { key, titleBoost, sectionBoost, ...lengthNorms(parameters, averageLength) };
+      return { term, postings: listOf(term).postings, gain, bound: bound(gain, maxima[term] ?? 0) };
     },
+    accumulate({ term, gain }, scores, base, touched, count) {
+      const list = listOf(term);
+      const { codes, norms, once } = statistics;
+      let end = list.start + (list.first < 0 ? 0 : 4);
+      let previous = -1;
+      let next = count;
+      for (let left = list.postings; left > 0; left -= blockPostings) {
+        const size = Math.min(left, blockPostings);
+        end = decodePostings(term, end, list.end, size, previous);
+        previous = ordinals[size - 1] ?? 0;
+        for (let i = 0; i < size; i++) {
+          const ordinal = ordinals[i] ?? 0;
+          const code = codes[ordinal] ?? 0;
+          const before = scores[base + ordinal] ?? 0;
+          if (before === 0 && touched !== null) touched[next++] = ordinal;
+          scores[base + ordinal] = before + shareIn(gain, weighted[i] ?? 1, norms[code] ?? 1, once[code] ?? 0);
+        }
+      }
+      if (end !== list.end) throw bad(`its postings of term ${term} are too long`);
+      return next;
+    },
+    refine({ term, gain, bound: most }, scores, candidates, count, floor, rest) {
+      const list = listOf(term);
+      let kept = 0;
+      let block = -1;
+      let size = 0;
+      let i = 0;
+      let blockBound = most;
+      let ready = -1; // the block that is decoded
+      for (let c = 0; c < count; c++) {
+        const ordinal = candidates[c] ?? 0;
+        const score = scores[ordinal] ?? 0;
+        if (score + most + rest <= floor) continue;
+        if (block < 0 || lastOf(list, block) < ordinal) {
+          block = blockFor(list, ordinal, Math.max(0, block));
+          if (list.first >= 0) blockBound = Math.min(most, bound(gain, blocks[3 * (list.first + block) + 2] ?? 0));
+        }
+        if (score + blockBound + rest <= floor) continue;
+        candidates[kept++] = ordinal;
+        if (lastOf(list, block) < ordinal) continue;
+        if (ready !== block) {
+          size = decode(term, list, block);
+          ready = block;
+          i = 0;
+        }
+        while (i < size && (ordinals[i] ?? 0) < ordinal) i++;
+        if (i < size && ordinals[i] === ordinal) scores[ordinal] = score + share(gain, weighted[i] ?? 1, ordinal);
+      }
+      return kept;
+    },
+    shareOf({ term, gain }, ordinal) {
+      const list = listOf(term);
+      const block = blockFor(list, ordinal, 0);
+      if (lastOf(list, block) < ordinal) return 0;
+      const size = decode(term, list, block);
+      for (let i = 0; i < size; i++) if (ordinals[i] === ordinal) return share(gain, weighted[i] ?? 1, ordinal);
+      return 0;
+    },
+    scratch: () => (scratch ??= { scores: new Int32Array(passages), touched: new Int32Array(passages) }),
   };
 }
+
+/** Rounding to whole numbers makes sums exact in any order: early termination gives the very scores of the full evaluation. */
+function shareIn(gain: number, frequency: number, norm: number, once: number): number {
+  const share = frequency === 1 ? gain * once : (gain * frequency) / (frequency + norm);
+  return Math.max(1, Math.floor(share + 0.5));
+}
+
+/** A word is shorter in characters; one that is longer in bytes is no word. */
+const maxWordBytes = 1024;
 
 // ---------------------------------------------------------------------------------------------- search
 
 /** Of a longer text only the head is looked up (UTF-16 units). */
 const maxFrequencyText = 1000;
 
-/** Term frequencies of the fields are added with these weights before saturation, lengths likewise (simple BM25F). */
-export interface LexicalParameters {
-  readonly k1: number;
-  readonly b: number;
-  readonly titleBoost: number;
-  readonly sectionBoost: number;
-}
-
-export const lexicalDefaults: LexicalParameters = { k1: 1.2, b: 0.75, titleBoost: 1, sectionBoost: 1 };
-
 export interface LexicalResult {
   readonly count: number;
   /** The best passages, best first (ties: lower ordinal first); ordinals run through the segments in the order given. */
   readonly ordinals: Int32Array;
-  readonly scores: Float32Array;
-  /** BM25 score of every passage, 0 where no term occurs. */
-  readonly all: Float32Array;
+  readonly scores: Float64Array;
+  /** BM25 score of any passage, by ordinal; 0 where no term occurs. */
+  scoreOf(ordinal: number): number;
   /** Inverse document frequency times factor of each query term that occurs. */
   readonly weights: ReadonlyMap<string, number>;
 }
 
-/** BM25 over several segments with common statistics. `terms`: distinct terms, or term → factor of its share. `k` best passages; fewer if fewer match. */
-export function searchLexical(
-  segments: readonly LexicalSegment[],
-  terms: readonly string[] | ReadonlyMap<string, number>,
-  k: number,
-  parameters: LexicalParameters = lexicalDefaults,
-): LexicalResult {
+interface Prepared {
+  readonly segment: LexicalSegment;
+  /** Ordinal of its first passage. */
+  readonly base: number;
+  readonly scorers: readonly TermScorer[];
+}
+
+interface Query {
+  readonly passages: number;
+  readonly weights: ReadonlyMap<string, number>;
+  /** Units in a score of 1: as many as leave the sum of all shares within 31 bits. */
+  readonly unit: number;
+  readonly prepared: readonly Prepared[];
+}
+
+const greatestScore = 2 ** 30;
+
+function prepare(segments: readonly LexicalSegment[], terms: readonly string[] | ReadonlyMap<string, number>, parameters: LexicalParameters): Query {
   let passages = 0;
   let tokens = 0;
   for (const s of segments) {
     passages += s.passages;
     tokens += s.textTokens + parameters.titleBoost * s.titleTokens + parameters.sectionBoost * s.sectionTokens;
   }
-  const all = new Float32Array(passages);
-  const weights = new Map<string, number>();
   const average = passages > 0 ? tokens / passages : 0;
-  const encoder = new TextEncoder();
+  const weights = new Map<string, number>();
+  const found: { readonly places: readonly number[]; readonly weight: number }[] = [];
   const factors = terms instanceof Map ? (terms as ReadonlyMap<string, number>) : new Map((terms as readonly string[]).map((term) => [term, 1]));
+  const encoder = new TextEncoder();
+  let total = 0;
   for (const [term, factor] of factors) {
     const bytes = encoder.encode(term);
-    const places = segments.map((s) => s.find(bytes));
-    const frequency = segments.reduce((sum, s, i) => sum + ((places[i] ?? -1) < 0 ? 0 : s.documentFrequency(places[i] ?? 0)), 0);
+    let frequency = 0;
+    const places = segments.map((s) => {
+      const place = s.find(bytes);
+      if (place >= 0) frequency += s.documentFrequency(place);
+      return place;
+    });
     if (frequency === 0) continue;
     const weight = factor * Math.log(1 + (passages - frequency + 0.5) / (frequency + 0.5));
     weights.set(term, weight);
-    let base = 0;
-    segments.forEach((s, i) => {
-      const place = places[i] ?? -1;
-      if (place >= 0) s.accumulate(place, weight, s.norms(parameters, average), parameters, all, base);
-      base += s.passages;
-    });
+    found.push({ places, weight });
+    total += weight;
   }
-  return { ...topPassages(all, k), all, weights };
+  const unit = total > 0 ? 2 ** Math.floor(Math.log2((greatestScore - 2 * found.length) / (total * (parameters.k1 + 1)))) : 1;
+  let base = 0;
+  const prepared = segments.map((segment, s) => {
+    const scorers: TermScorer[] = [];
+    for (const { places, weight } of found) {
+      const place = places[s] ?? -1;
+      if (place >= 0) scorers.push(segment.scorer(place, weight * (parameters.k1 + 1) * unit, parameters, average));
+    }
+    base += segment.passages;
+    return { segment, base: base - segment.passages, scorers };
+  });
+  return { passages, weights, unit, prepared };
+}
+
+/**
+ * BM25 over several segments with common statistics. `terms`: distinct terms, or term → factor of its share. The `k` best passages; fewer if fewer match.
+ * Ends early by MaxScore (Turtle & Flood 1995) term by term, with block maxima (Ding & Suel 2011) for what is left of each candidate: the passages and scores are
+ * those of the full evaluation, to the last bit.
+ */
+export function searchLexical(
+  segments: readonly LexicalSegment[],
+  terms: readonly string[] | ReadonlyMap<string, number>,
+  k: number,
+  parameters: LexicalParameters = lexicalDefaults,
+): LexicalResult {
+  const { passages, weights, unit, prepared } = prepare(segments, terms, parameters);
+  const best = createTop(Math.max(0, Math.min(Math.floor(k), passages)));
+  for (const one of prepared) if (one.scorers.length > 0 && best.size > 0) searchSegment(one, best);
+  const scoreOf = (ordinal: number): number => {
+    const place = prepared.findLast(({ base }) => base <= ordinal);
+    if (place === undefined || ordinal >= place.base + place.segment.passages) return 0;
+    return place.scorers.reduce((sum, scorer) => sum + place.segment.shareOf(scorer, ordinal - place.base), 0) / unit;
+  };
+  return { ...best.finish(unit), weights, scoreOf };
+}
+
+/** The same without early termination: the score of every passage is at hand afterwards. For searches that need many of them. */
+export function scoreLexical(
+  segments: readonly LexicalSegment[],
+  terms: readonly string[] | ReadonlyMap<string, number>,
+  k: number,
+  parameters: LexicalParameters = lexicalDefaults,
+): LexicalResult {
+  const { passages, weights, unit, prepared } = prepare(segments, terms, parameters);
+  const scores = new Int32Array(passages);
+  for (const { segment, base, scorers } of prepared) for (const scorer of scorers) segment.accumulate(scorer, scores, base, null, 0);
+  const best = createTop(Math.max(0, Math.min(Math.floor(k), passages)));
+  let floor = 0;
+  for (let i = 0; i < passages && best.size > 0; i++) {
+    const score = scores[i] ?? 0;
+    if (score > floor) floor = best.offer(i, score);
+  }
+  return { ...best.finish(unit), weights, scoreOf: (ordinal) => (scores[ordinal] ?? 0) / unit };
+}
+
+/** Reading a candidate's posting costs about as much as adding so many postings in a row. */
+const refineCost = 3;
+
+function searchSegment({ segment, base, scorers }: Prepared, best: Top): void {
+  const ordered = [...scorers].sort((a, b) => b.bound - a.bound);
+  // By terms from the end: what they may add together, and their postings.
+  const rest = [0];
+  const work = [0];
+  for (let i = ordered.length - 1; i >= 0; i--) {
+    rest.unshift((rest[0] ?? 0) + (ordered[i]?.bound ?? 0));
+    work.unshift((work[0] ?? 0) + (ordered[i]?.postings ?? 0));
+  }
+  let floor = best.floor();
+  // Segments come in ascending order, so a passage that only equals the worst kept loses to it.
+  if ((rest[0] ?? 0) <= floor) return;
+  const { scores, touched } = segment.scratch();
+  let count = 0;
+  let i = 0;
+  let isSparse = false;
+  try {
+    for (const [at, scorer] of ordered.entries()) {
+      // Partial scores only grow: the k-th best of them is a floor, and a passage with none of the terms so far stays below it.
+      if (count >= best.size && count * 2 < (work[at] ?? 0)) floor = Math.max(floor, partialFloor(scores, touched, count, best.size, rest[0] ?? 0));
+      if ((rest[at] ?? 0) <= floor) break;
+      count = segment.accumulate(scorer, scores, 0, touched, count);
+      i = at + 1;
+    }
+    let kept = 0;
+    if (i < ordered.length) {
+      const left = rest[i] ?? 0;
+      const candidates = touched.slice(0, count);
+      for (let c = 0; c < count; c++) {
+        const ordinal = candidates[c] ?? 0;
+        if ((scores[ordinal] ?? 0) + left > floor) candidates[kept++] = ordinal;
+      }
+      const isCheaper = kept * refineCost * (ordered.length - i) < (work[i] ?? 0);
+      if (isCheaper) candidates.subarray(0, kept).sort();
+      for (const [at, scorer] of ordered.entries()) {
+        if (at < i) continue;
+        if (isCheaper) kept = segment.refine(scorer, scores, candidates, kept, floor, rest[at + 1] ?? 0);
+        else segment.accumulate(scorer, scores, 0, null, 0);
+      }
+      offerAll(best, base, scores, candidates, kept);
+      isSparse = isCheaper;
+    } else {
+      offerAll(best, base, scores, touched, count);
+      isSparse = true;
+    }
+  } finally {
+    if (isSparse && count * 8 < segment.passages) for (let c = 0; c < count; c++) scores[touched[c] ?? 0] = 0;
+    else scores.fill(0);
+  }
+}
+
+function offerAll(best: Top, base: number, scores: Int32Array, ordinals: Int32Array, count: number): void {
+  let floor = best.floor();
+  for (let i = 0; i < count; i++) {
+    const ordinal = ordinals[i] ?? 0;
+    const score = scores[ordinal] ?? 0;
+    if (score >= floor) floor = best.offer(base + ordinal, score);
+  }
+}
+
+const buckets = new Uint32Array(512);
+
+/** A score that at least `k` of the `count` touched passages reach, less 1; by a histogram, so a little lower than it could be. `most`: no score is above. */
+function partialFloor(scores: Int32Array, touched: Int32Array, count: number, k: number, most: number): number {
+  const shift = Math.max(0, 32 - Math.clz32(most) - 9);
+  buckets.fill(0);
+  for (let i = 0; i < count; i++) {
+    const bucket = (scores[touched[i] ?? 0] ?? 0) >>> shift;
+    buckets[bucket] = (buckets[bucket] ?? 0) + 1;
+  }
+  let above = 0;
+  for (let bucket = buckets.length - 1; bucket > 0; bucket--) {
+    above += buckets[bucket] ?? 0;
+    if (above >= k) return bucket * 2 ** shift - 1;
+  }
+  return 0;
 }
 
 /** For each text the number of passages that contain its rarest term; 0 for a text without terms. Linear in the texts, logarithmic in the dictionaries. */
@@ -551,61 +630,4 @@ export function documentFrequencies(segments: readonly LexicalSegment[], texts: 
     const terms = analyse(text.slice(0, maxFrequencyText));
     return terms.length === 0 ? 0 : Math.min(...terms.map(frequency));
   });
-}
-
-/** The `k` highest positive scores, best first; ties go to the lower index. */
-export function topPassages(scores: Float32Array, k: number): { count: number; ordinals: Int32Array; scores: Float32Array } {
-  const size = Math.max(0, Math.min(Math.floor(k), scores.length));
-  const heapAt = new Int32Array(size);
-  const heap = new Float32Array(size); // a min-heap: the worst kept one on top
-  let count = 0;
-  const isWorse = (scoreA: number, atA: number, scoreB: number, atB: number): boolean => scoreA < scoreB || (scoreA === scoreB && atA > atB);
-  const sink = (start: number): void => {
-    let i = start;
-    for (;;) {
-      let least = i;
-      for (const child of [2 * i + 1, 2 * i + 2]) {
-        if (child < count && isWorse(heap[child] ?? 0, heapAt[child] ?? 0, heap[least] ?? 0, heapAt[least] ?? 0)) least = child;
-      }
-      if (least === i) return;
-      swap(i, least);
-      i = least;
-    }
-  };
-  const swap = (a: number, b: number): void => {
-    const score = heap[a] ?? 0;
-    const at = heapAt[a] ?? 0;
-    heap[a] = heap[b] ?? 0;
-    heapAt[a] = heapAt[b] ?? 0;
-    heap[b] = score;
-    heapAt[b] = at;
-  };
-  let floor = 0; // scores up to this one cannot enter
-  for (let i = 0; i < scores.length && size > 0; i++) {
-    const score = scores[i] ?? 0;
-    if (!(score > floor)) continue;
-    if (count < size) {
-      let at = count++;
-      heap[at] = score;
-      heapAt[at] = i;
-      while (at > 0) {
-        const parent = (at - 1) >> 1;
-        if (!isWorse(heap[at] ?? 0, heapAt[at] ?? 0, heap[parent] ?? 0, heapAt[parent] ?? 0)) break;
-        swap(at, parent);
-        at = parent;
-      }
-    } else {
-      heap[0] = score;
-      heapAt[0] = i;
-      sink(0);
-    }
-    if (count === size) floor = heap[0] ?? 0;
-  }
-  const found = count;
-  while (count > 1) {
-    count--;
-    swap(0, count);
-    sink(0);
-  }
-  return { count: found, ordinals: heapAt.subarray(0, found), scores: heap.subarray(0, found) };
 }

@@ -5,7 +5,7 @@
 import { abortError } from '../errors.ts';
 import { encodeTitles, openTitles, type LinkGraph, type TitleTable } from './links.ts';
 import { weightedQueryTerms } from './analysis.ts';
-import { lexicalDefaults, openLexicalSegment, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
+import { lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
 import { highlight, type PassageRow } from './passages.ts';
 import type { Hit, HitPath, Passage, SearchRequest, SearchResult } from './retriever.ts';
 import type { VectorHits } from './vector-index.ts';
@@ -127,7 +127,10 @@ export function rank(
     return { source, base: bases[low] ?? 0 };
   };
 
-  const words = searchLexical(chosen.flatMap((s) => s.lexical), weightedQueryTerms(request.text, request.terms ?? []), parameters.candidates, parameters.lexical);
+  // Links ask for the scores of many passages: then the full evaluation is cheaper than looking each of them up.
+  const findWords = request.links === false ? searchLexical : scoreLexical;
+  const terms = weightedQueryTerms(request.text, request.terms ?? []);
+  const words = findWords(chosen.flatMap((s) => s.lexical), terms, parameters.candidates, parameters.lexical);
   const candidates = new Map<number, Candidate>();
   const candidate = (ordinal: number): Candidate => {
     let c = candidates.get(ordinal);
@@ -155,7 +158,7 @@ export function rank(
   const similar = new Map(dense?.map(({ ordinal, score }) => [ordinal, range > 0 ? (score - floor) / range : 1]));
   const denseShare = similar.size === 0 ? 0 : bestWords === 0 ? 1 : parameters.denseShare;
   const share = (ordinal: number): number =>
-    (1 - denseShare) * (bestWords > 0 ? (words.all[ordinal] ?? 0) / bestWords : 0) + denseShare * (similar.get(ordinal) ?? 0);
+    (1 - denseShare) * (bestWords > 0 ? words.scoreOf(ordinal) / bestWords : 0) + denseShare * (similar.get(ordinal) ?? 0);
   for (const c of candidates.values()) {
     const fused = (c.score * (parameters.fusion + 1)) / Math.max(1, lists);
     c.score = parameters.rankShare * fused + (1 - parameters.rankShare) * share(c.ordinal);
@@ -275,7 +278,7 @@ function bestPassage(source: SearchSource, base: number, document: number, words
   const first = source.titles.first(document);
   let best = first;
   for (let o = first + 1; o < first + source.titles.count(document); o++) {
-    if ((words.all[base + o] ?? 0) > (words.all[base + best] ?? 0)) best = o;
+    if (words.scoreOf(base + o) > words.scoreOf(base + best)) best = o;
   }
   return best;
 }

@@ -10,7 +10,8 @@ import { basename, join } from 'node:path';
 import * as v from 'valibot';
 import { openKernel } from '../../src/corpus/kernel/kernel.ts';
 import { analysisName } from '../../src/corpus/analysis.ts';
-import { createLexicalBuilder, lexicalDefaults, openLexicalSegment } from '../../src/corpus/lexical.ts';
+import { createLexicalBuilder } from '../../src/corpus/lexical-builder.ts';
+import { lexicalDefaults, openLexicalSegment } from '../../src/corpus/lexical.ts';
 import { createMentionMatcher, encodeLinks, encodeTitles, type TitleRow } from '../../src/corpus/links.ts';
 import { chunkDocument, embeddedText, type PassageRow } from '../../src/corpus/passages.ts';
 import {

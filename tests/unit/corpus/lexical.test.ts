@@ -2,7 +2,10 @@ import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { AppError } from '../../../src/errors.ts';
 import { analyse, queryTerms, termOf, tokenize, weightedQueryTerms } from '../../../src/corpus/analysis.ts';
-import { createLexicalBuilder, lexicalDefaults, openLexicalSegment, searchLexical, topPassages, type LexicalFields, type LexicalParameters } from '../../../src/corpus/lexical.ts';
+import { layout } from '../../../src/corpus/lexical-format.ts';
+import { createTop } from '../../../src/corpus/lexical-top.ts';
+import { createLexicalBuilder, type LexicalFields } from '../../../src/corpus/lexical-builder.ts';
+import { lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters } from '../../../src/corpus/lexical.ts';
 
 function segmentOf(rows: readonly LexicalFields[]): Uint8Array<ArrayBuffer> {
   const builder = createLexicalBuilder();
@@ -101,6 +104,17 @@ describe('analysis', () => {
   });
 });
 
+/** Numbers in [0, 1), the same for the same seed (mulberry32). */
+function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
 /** BM25 by the book: fields weighted before saturation, statistics over all rows. */
 function reference(rows: readonly LexicalFields[], terms: ReadonlyMap<string, number>, p: LexicalParameters): number[] {
   const fields = rows.map((r) => ({ text: analyse(r.text), title: analyse(r.title), section: analyse(r.section) }));
@@ -131,13 +145,51 @@ describe('BM25', () => {
         const parts = [rows.slice(0, cut), rows.slice(cut)].filter((p) => p.length > 0);
         const segments = parts.map((p, i) => openLexicalSegment(segmentOf(p), `part ${i}`));
         const terms = weightedQueryTerms(query.join(' '), expansions);
-        const found = searchLexical(segments, terms, rows.length, parameters);
+        const found = scoreLexical(segments, terms, rows.length, parameters);
         const expected = reference(rows, terms, parameters);
-        expect(found.all.length).toBe(rows.length);
-        found.all.forEach((score, i) => expect(score).toBeCloseTo(expected[i] ?? 0, 4));
+        expected.forEach((score, i) => expect(Math.abs(found.scoreOf(i) - score)).toBeLessThanOrEqual(2e-7 * score));
         expect(found.count).toBe(expected.filter((s) => s > 0).length);
       }),
     );
+  });
+
+  test('ending early gives the passages and scores of the full evaluation, to the last bit', () => {
+    const skewed = fc.tuple(fc.integer({ min: 1, max: 900 }), fc.integer(), fc.integer({ min: 1, max: 3 }));
+    const query = fc.array(fc.record({ text: fc.nat(14).map((n) => `v${n}`), weight: fc.constantFrom(1, 0.5, 40) }), { minLength: 1, maxLength: 9 });
+    let early = 0;
+    fc.assert(
+      fc.property(skewed, query, fc.integer({ min: 1, max: 130 }), fc.constantFrom(0.5, 1, 2.5), ([size, seed, parts], words, k, titleBoost) => {
+        const random = randomOf(seed);
+        // Word n stands in about one of 1.5^n passages, so that some lists have many blocks and some a few postings.
+        const rows = Array.from({ length: size }, () => {
+          const text = Array.from({ length: 15 }, (_, n) => (random() < 1.5 ** -n ? `v${n} `.repeat(1 + Math.floor(random() ** 4 * 20)) : '')).join('');
+          return { title: random() < 0.2 ? `v${Math.floor(random() * 15)}` : '', section: random() < 0.1 ? 'v3' : '', text: text + 'x '.repeat(random() * 300) };
+        });
+        const step = Math.ceil(size / parts);
+        const segments = Array.from({ length: parts }, (_, i) => openLexicalSegment(segmentOf(rows.slice(i * step, (i + 1) * step)), `part ${i}`));
+        const terms = weightedQueryTerms('', words);
+        const parameters = { ...lexicalDefaults, titleBoost, sectionBoost: 0.7 };
+        const full = scoreLexical(segments, terms, k, parameters);
+        // The arrays of a segment serve one search after the other.
+        for (let round = 0; round < 2; round++) {
+          const found = searchLexical(segments, terms, k, parameters);
+          expect(Array.from(found.ordinals)).toEqual(Array.from(full.ordinals));
+          expect(Array.from(found.scores)).toEqual(Array.from(full.scores));
+          for (let i = 0; i < size; i += 7) expect(found.scoreOf(i)).toBe(full.scoreOf(i));
+        }
+        for (const segment of segments) early += segment.scratch().scores.some((score) => score !== 0) ? 1 : 0;
+      }),
+      { numRuns: 60 },
+    );
+    expect(early).toBe(0);
+  });
+
+  test('absurd weights keep the order', () => {
+    const segment = openLexicalSegment(segmentOf([{ title: '', section: '', text: 'alpha beta' }, { title: '', section: '', text: 'beta beta' }]), 'x');
+    for (const weight of [1e-12, 1e12, 1e300]) {
+      const found = searchLexical([segment], weightedQueryTerms('', [{ text: 'alpha', weight }, { text: 'beta', weight: weight / 100 }]), 2);
+      expect(Array.from(found.ordinals)).toEqual([0, 1]);
+    }
   });
 
   test('high frequencies in every field survive the coding', () => {
@@ -156,10 +208,10 @@ describe('BM25', () => {
   test('a removed segment leaves no trace in the statistics', () => {
     const a = openLexicalSegment(segmentOf([{ title: '', section: '', text: 'alpha beta' }, { title: '', section: '', text: 'beta' }]), 'a');
     const b = openLexicalSegment(segmentOf([{ title: '', section: '', text: 'alpha' }]), 'b');
-    const alone = searchLexical([a], ['alpha'], 5);
+    const { scoreOf: _, ...alone } = searchLexical([a], ['alpha'], 5);
     const both = searchLexical([a, b], ['alpha'], 5);
     expect(both.scores[0]).not.toBe(alone.scores[0]);
-    expect(searchLexical([a], ['alpha'], 5)).toEqual(alone);
+    expect(searchLexical([a], ['alpha'], 5)).toMatchObject(alone);
   });
 
   test('unknown terms, no terms, no passages', () => {
@@ -184,28 +236,72 @@ describe('BM25', () => {
 });
 
 describe('a damaged segment', () => {
-  const bytes = segmentOf(Array.from({ length: 40 }, (_, i) => ({ title: `t${i % 7}`, section: '', text: `alpha w${i} `.repeat(i + 1) })));
+  const few = segmentOf(Array.from({ length: 40 }, (_, i) => ({ title: `t${i % 7}`, section: '', text: `alpha w${i} `.repeat(i + 1) })));
+  const many = segmentOf(Array.from({ length: 400 }, (_, i) => ({ title: `t${i % 5}`, section: '', text: `alpha w${i % 3} ${i % 20 === 0 ? 'beta' : ''}` })));
 
-  test('cut or flipped anywhere it gives results or shard/part-invalid, nothing else', () => {
-    let refused = 0;
-    const attempt = (damaged: Uint8Array): void => {
-      try {
-        const segment = openLexicalSegment(damaged, 'x');
-        for (let t = 0; t < segment.terms; t++) segment.eachPosting(t, () => undefined);
-        searchLexical([segment], ['alpha', 'w3', 't1'], 5);
-      } catch (error) {
-        expect(error).toBeInstanceOf(AppError);
-        expect((error as AppError).code).toBe('shard/part-invalid');
-        refused++;
+  /** Every way of reading a segment; true if it was refused. */
+  function isRefused(damaged: Uint8Array, deep: boolean): boolean {
+    try {
+      const segment = openLexicalSegment(damaged, 'x');
+      if (deep) for (let t = 0; t < segment.terms; t++) segment.eachPosting(t, () => undefined);
+      for (const k of [1, 5]) {
+        const found = searchLexical([segment], ['alpha', 'beta', 'w3', 't1'], k);
+        expect(Array.from(found.ordinals).every((ordinal) => ordinal < segment.passages && found.scoreOf(ordinal) > 0)).toBe(true);
       }
-    };
-    for (let at = 0; at < bytes.length; at++) {
-      const damaged = bytes.slice();
-      damaged[at] = (damaged[at] ?? 0) ^ (1 << at % 8);
-      attempt(damaged);
+      for (let n = 0; n < segment.titles; n++) segment.titleAt(n);
+      for (let n = 0; n < segment.words; n++) segment.wordAt(n);
+      return false;
+    } catch (error) {
+      expect(error).toBeInstanceOf(AppError);
+      expect((error as AppError).code).toBe('shard/part-invalid');
+      return true;
     }
-    for (let length = 0; length < bytes.length; length += 3) attempt(bytes.slice(0, length));
-    expect(refused).toBeGreaterThan(bytes.length / 2);
+  }
+
+  test.each([['few passages', few, 7], ['blocks', many, 13]])('cut or flipped anywhere it gives results or shard/part-invalid, nothing else: %s', (_, bytes, step) => {
+    let refused = 0;
+    let tried = 0;
+    for (let at = 0; at < bytes.length; at += step) {
+      const damaged = bytes.slice();
+      damaged[at] = (damaged[at] ?? 0) ^ (1 << Math.floor(at / step) % 8);
+      isRefused(damaged, false);
+      refused += isRefused(damaged, true) ? 1 : 0;
+      tried++;
+    }
+    // What may be another value without a contradiction: lengths, letters of terms and words, numbers of words.
+    expect(refused).toBeGreaterThan(tried / 4);
+    for (let length = 0; length < bytes.length; length += 41) expect(isRefused(bytes.slice(0, length), false)).toBe(true);
+  });
+
+  test('random bytes behind a sound header neither hang nor throw anything else', () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.constantFrom(few, many), (seed, bytes) => {
+        const random = randomOf(seed);
+        const damaged = bytes.slice();
+        const from = 64 + Math.floor(random() * (bytes.length - 64));
+        for (let at = from; at < Math.min(bytes.length, from + 200); at++) damaged[at] = random() * 256;
+        isRefused(damaged, false);
+        isRefused(damaged, true);
+      }),
+    );
+  });
+
+  test('maxima and blocks that do not fit the postings are found by the deep check', () => {
+    const segment = openLexicalSegment(many, 'x');
+    const alpha = segment.find(new TextEncoder().encode('alpha'));
+    const { passages, terms } = segment;
+    const at = layout({ passages, terms, termBytes: 0, postingBytes: 0, blocks: 0, titles: 0, words: 0, wordBytes: 0 });
+    for (const [offset, reason] of [[at.maxima + 4 * alpha, /does not fit/], [at.blocks + 8, /does not fit/], [at.blocks, /does not fit/], [at.blocks + 16, /where it should be/]] as const) {
+      const damaged = many.slice();
+      damaged[offset] = (damaged[offset] ?? 0) ^ 1;
+      expect(() => openLexicalSegment(damaged, 'x').eachPosting(alpha, () => undefined)).toThrow(reason);
+    }
+  });
+
+  test('an index of the version before says that the shard must be built anew', () => {
+    const old = few.slice();
+    old[4] = 1;
+    expect(() => openLexicalSegment(old, 'x')).toThrow(/version 1, this app reads 2: the shard must be built anew/);
   });
 
   test('a posting that points outside is refused by every way of reading it', () => {
@@ -224,26 +320,26 @@ describe('a damaged segment', () => {
   });
 
   test('huge announced counts allocate nothing', () => {
-    for (const at of [8, 12, 28, 32]) {
-      const damaged = bytes.slice();
+    for (const at of [8, 12, 28, 32, 40, 44, 48, 52]) {
+      const damaged = few.slice();
       new DataView(damaged.buffer).setUint32(at, 0x80000000, true);
       expect(() => openLexicalSegment(damaged, 'x')).toThrow(AppError);
     }
   });
 });
 
-test('topPassages sorts like a full sort, ties to the lower ordinal', () => {
+test('the best passages are those of a full sort, ties to the lower ordinal, in whatever order they come', () => {
   fc.assert(
-    fc.property(fc.array(fc.integer({ min: 0, max: 5 })), fc.nat(20), (values, k) => {
-      const scores = Float32Array.from(values);
-      const expected = values
-        .map((score, ordinal) => ({ score, ordinal }))
-        .filter((p) => p.score > 0)
-        .sort((a, b) => b.score - a.score || a.ordinal - b.ordinal)
-        .slice(0, k);
-      const found = topPassages(scores, k);
+    fc.property(fc.array(fc.integer({ min: 0, max: 5 })), fc.nat(20), fc.integer(), (scores, k, seed) => {
+      const rows = scores.map((score, ordinal) => ({ score, ordinal }));
+      const expected = rows.filter((p) => p.score > 0).sort((a, b) => b.score - a.score || a.ordinal - b.ordinal).slice(0, k);
+      const top = createTop(k);
+      for (const { score, ordinal } of rows.toSorted((a, b) => Math.imul(a.ordinal + 1, seed | 1) - Math.imul(b.ordinal + 1, seed | 1))) {
+        expect(top.offer(ordinal, score)).toBe(top.floor());
+      }
+      const found = top.finish(2);
       expect(Array.from(found.ordinals)).toEqual(expected.map((p) => p.ordinal));
-      expect(Array.from(found.scores)).toEqual(expected.map((p) => p.score));
+      expect(Array.from(found.scores)).toEqual(expected.map((p) => p.score / 2));
     }),
   );
 });

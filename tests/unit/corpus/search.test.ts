@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { createLexicalBuilder, openLexicalSegment } from '../../../src/corpus/lexical.ts';
+import { createLexicalBuilder } from '../../../src/corpus/lexical-builder.ts';
+import { openLexicalSegment } from '../../../src/corpus/lexical.ts';
 import { createMentionMatcher, encodeLinks, encodeTitles, openLinks, openTitles } from '../../../src/corpus/links.ts';
 import { chunkDocument, toPassage, type PassageRow } from '../../../src/corpus/passages.ts';
 import type { Passage, SearchRequest } from '../../../src/corpus/retriever.ts';

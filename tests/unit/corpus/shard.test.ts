@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { AppError, type ErrorCode } from '../../../src/errors.ts';
-import { createLexicalBuilder } from '../../../src/corpus/lexical.ts';
+import { createLexicalBuilder } from '../../../src/corpus/lexical-builder.ts';
 import { encodeLinks, encodeTitles } from '../../../src/corpus/links.ts';
 import type { PassageRow } from '../../../src/corpus/passages.ts';
 import {
