@@ -152,7 +152,7 @@ export async function shardOf(files: readonly string[], name: string, embedder: 
 
 /** A shard depends on the code that makes it: another chunker or index is another shard. */
 async function builderSources(): Promise<string[]> {
-  const core = ['passages', 'lexical', 'links', 'vectors', 'shard'].map((name) => join(root, 'src', 'corpus', `${name}.ts`));
+  const core = ['passages', 'analysis', 'lexical-builder', 'lexical-format', 'links', 'vectors', 'shard'].map((name) => join(root, 'src', 'corpus', `${name}.ts`));
   const builder = (await readdir(join(root, 'tools', 'shard'))).filter((name) => name.endsWith('.ts')).map((name) => join(root, 'tools', 'shard', name));
   return [...core, ...builder.sort()];
 }
