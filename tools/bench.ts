@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- agent|page|native-server`: measurements anyone can repeat. Progress goes to stderr, the result to stdout; its last line is one line of JSON.
+ * `npm run bench -- agent|selftest|page|native-server`: measurements anyone can repeat. Progress goes to stderr, the result to stdout; its last line is one line of JSON.
  * Exit code 0: done; 1: it could not be done, with the reason; 2: wrong usage; 130: stopped (the same command goes on).
  */
 import { spawn } from 'node:child_process';
@@ -169,7 +169,11 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     if (command === 'agent') process.stdout.write(`${await agent(rest, stop.signal)}\n`);
     else if (command === 'learn') process.stdout.write(`${await (await import('./bench/learn.ts')).learnCommand(rest, stop.signal)}\n`);
-    else if (command === 'page') process.stdout.write(`${await page(rest, stop.signal)}\n`);
+    else if (command === 'selftest') {
+      const { line, isRight } = await (await import('./bench/selftest.ts')).runSelftest();
+      process.stdout.write(`${line}\n`);
+      return isRight ? 0 : 1;
+    } else if (command === 'page') process.stdout.write(`${await page(rest, stop.signal)}\n`);
     else throw new UsageError(command === undefined ? 'what is to be measured?' : `there is no ${command}`);
     return 0;
   } catch (error) {

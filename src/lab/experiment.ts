@@ -98,7 +98,7 @@ function lastStep(question: Question): Plan | null {
 export function withExperiment(deps: AgentDeps, experiment: Experiment): AgentDeps {
   const { plan } = experiment;
   const retriever = disturbed(deps.retriever, experiment);
-  return plan === null ? { ...deps, retriever } : { ...deps, retriever, holdPlan: async () => plan };
+  return plan === null ? { ...deps, retriever } : { ...deps, retriever, gold: { plan }, holdPlan: async () => plan };
 }
 
 /** How deep distractors and gold passages are looked for. */

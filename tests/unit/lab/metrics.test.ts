@@ -5,6 +5,7 @@ import {
   allSupport, answerHit, bestOverlap, containsAnswer, containsSubstring, exactMatch, foldAccents, isGold, isVerbatim, normaliseAnswer, scoreAnswer,
   scoreCitations, scoreRetrieval, supportRecall, tokenOverlap,
 } from '../../../src/lab/metrics.ts';
+import { groupSufficiency, ndcg, reciprocalRank, scoreSupport } from '../../../src/lab/metrics.ts';
 import { passage, toyPassages } from '../../fixtures/toy.ts';
 
 describe('normalisation (METHODS 6.1)', () => {
@@ -171,5 +172,58 @@ describe('quotes and citations (METHODS 6.8, 14.15)', () => {
       quotes: 2, quoteValidity: 0.5, sentences: 3, citations: 1, citedSentences: 2 / 3, supportedSentences: 0.5, citationRecall: 1 / 3, grounded: 0,
     });
     expect(scoreCitations(null, [])).toEqual({ quotes: 0, quoteValidity: null, sentences: 0, citations: 0, citedSentences: null, supportedSentences: null, citationRecall: null, grounded: null });
+  });
+});
+
+describe('ranking measures', () => {
+  const [d1, d2, d3, d4] = toyPassages;
+  const gold = [{ kind: 'id', id: 'd1' }, { kind: 'id', id: 'd3' }] as const;
+
+  test('nDCG: gold at ranks 2 and 3 of two', () => {
+    const best = 1 + 1 / Math.log2(3);
+    expect(ndcg([d2!, d1!, d3!], gold, 10)).toBeCloseTo((1 / Math.log2(3) + 1 / 2) / best);
+    expect(ndcg([d1!, d3!], gold, 10)).toBe(1);
+    expect(ndcg([d2!, d1!, d3!], gold, 1)).toBe(0);
+    expect(ndcg([d1!], [], 10)).toBeNull();
+    // The same gold document twice counts once.
+    expect(ndcg([d1!, { ...d1!, id: 'd1#2' }], gold, 10)).toBeCloseTo(1 / best);
+  });
+
+  test('reciprocal rank', () => {
+    expect(reciprocalRank([d2!, d4!, d3!], gold)).toBeCloseTo(1 / 3);
+    expect(reciprocalRank([d2!], gold)).toBe(0);
+    expect(reciprocalRank([d2!], [])).toBeNull();
+  });
+
+  test('what stands below rank 5, and the union after each search', () => {
+    const filler = Array.from({ length: 6 }, (_, i) => passage(`x${i}`, `X ${i}`, 'Nothing.'));
+    const scores = scoreRetrieval([[d1!, ...filler, d3!], [d3!]], [d1!], { gold, answers: ['Isk'], type: null });
+    expect(scores).toMatchObject({ below5: 0.5, bySearch: [1, 1], mrr: 1 });
+    expect(scoreRetrieval([[d1!], [d2!], [d3!]], [], { gold, answers: [], type: null }).bySearch).toEqual([0.5, 0.5, 1]);
+  });
+});
+
+describe('supporting facts (METHODS 6.3)', () => {
+  const gold = [{ title: 'A', sentence: 0 }, { title: 'B', sentence: 2 }];
+  const answer = { em: 1 as const, precision: 1, recall: 0.5 };
+
+  test('sets of sentences, jointly with the answer', () => {
+    const scores = scoreSupport([{ title: 'A', sentence: 0 }, { title: 'B', sentence: 1 }, { title: 'C', sentence: 0 }], gold, answer);
+    expect(scores).toMatchObject({ spEm: 0, spPrecision: 1 / 3, spRecall: 1 / 2, jointEm: 0 });
+    expect(scores.spF1).toBeCloseTo(0.4);
+    // P = 1·1/3, R = ½·½.
+    expect(scores.jointF1).toBeCloseTo((2 * (1 / 3) * 0.25) / (1 / 3 + 0.25));
+  });
+
+  test('equal sets in any order, twice named facts, empty sides', () => {
+    expect(scoreSupport([...gold, gold[0]!].toReversed(), gold, { em: 1, precision: 1, recall: 1 })).toMatchObject({ spEm: 1, spF1: 1, jointEm: 1, jointF1: 1 });
+    expect(scoreSupport([], gold, answer)).toMatchObject({ spEm: 0, spF1: 0, jointF1: 0 });
+    expect(scoreSupport([], [], answer)).toMatchObject({ spEm: 1, spF1: 1, jointEm: 1 });
+    expect(scoreSupport([{ title: 'A', sentence: null }], [{ title: 'A', sentence: null }], answer).spEm).toBe(1);
+  });
+
+  test('group sufficiency asks for both twins', () => {
+    expect(groupSufficiency([{ answerable: true, unanswerable: true }, { answerable: true, unanswerable: false }])).toBe(0.5);
+    expect(groupSufficiency([])).toBeNull();
   });
 });

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
-import { bootstrapMean, createRandom, holm, mcNemarExact, pairedBootstrap, pairedPermutation, quantile, shuffled, wilson } from '../../../src/lab/statistics.ts';
+import {
+  bootstrapMean, bradleyTerry, calibration, cohenKappa, createRandom, holm, mcNemarExact, normalBelow, pairedBootstrap, pairedPermutation, passAtK, quantile, shuffled, standardDeviation, wilcoxonSignedRank, wilson, type Duel,
+} from '../../../src/lab/statistics.ts';
 
 /** `ones` ones among `n`. */
 function binary(n: number, ones: number): number[] {
@@ -135,5 +137,102 @@ describe('randomness', () => {
       counts[n] = (counts[n] ?? 0) + 1;
     }
     for (const count of counts) expect(Math.abs(count - 10_000)).toBeLessThan(500);
+  });
+});
+
+describe('Wilcoxon signed rank', () => {
+  test('exact: ten pairs of a textbook example', () => {
+    // Differences 15 −7 5 20 0 −9 17 −12 5 −10: zero left out, the two 5s share rank 1.5; W+ = 7 + 1.5 + 9 + 8 + 1.5 = 27, W− = 3 + 4 + 6 + 5 = 18.
+    const a = [125, 115, 130, 140, 140, 115, 140, 125, 140, 135];
+    const b = [110, 122, 125, 120, 140, 124, 123, 137, 135, 145];
+    const result = wilcoxonSignedRank(a, b);
+    expect(result).toMatchObject({ n: 9, w: 18 });
+    // Both tails by counting all 2^9 sign patterns of the nine ranks.
+    const ranks = [7, 3, 1.5, 9, 4, 8, 6, 1.5, 5];
+    let below = 0;
+    for (let pattern = 0; pattern < 512; pattern++) if (ranks.reduce((sum, rank, i) => sum + (((pattern >> i) & 1) === 1 ? rank : 0), 0) <= 18) below++;
+    expect(result?.p).toBeCloseTo((2 * below) / 512, 12);
+  });
+
+  test('six differences of one sign: p = 2 / 2^6', () => {
+    expect(wilcoxonSignedRank([1, 2, 3, 4, 5, 6], [0, 0, 0, 0, 0, 0])).toEqual({ n: 6, w: 0, p: 2 / 64 });
+  });
+
+  test('many pairs: the normal approximation with continuity correction', () => {
+    // d = 1…30 with every third negative: W− = 3 + 6 + … + 30 = 165, μ = 232.5, σ² = 30·31·61/24.
+    const d = Array.from({ length: 30 }, (_, i) => (i % 3 === 2 ? -(i + 1) : i + 1));
+    const result = wilcoxonSignedRank(d, d.map(() => 0));
+    expect(result?.w).toBe(165);
+    expect(result?.p).toBeCloseTo(2 * normalBelow((165 - 232.5 + 0.5) / Math.sqrt((30 * 31 * 61) / 24)), 10);
+    expect(normalBelow(-1.959963984540054)).toBeCloseTo(0.025, 6);
+    expect(normalBelow(1)).toBeCloseTo(0.8413447, 6);
+  });
+
+  test('nothing differs', () => expect(wilcoxonSignedRank([1, 2], [1, 2])).toBeNull());
+});
+
+test('pass@k', () => {
+  expect(passAtK(5, 2, 1)).toBeCloseTo(0.4);
+  // 1 − C(3,2)/C(5,2) = 1 − 3/10.
+  expect(passAtK(5, 2, 2)).toBeCloseTo(0.7);
+  expect(passAtK(5, 2, 4)).toBe(1);
+  expect(passAtK(5, 0, 5)).toBe(0);
+  expect(() => passAtK(3, 1, 4)).toThrow(RangeError);
+});
+
+test('standard deviation of a sample', () => {
+  expect(standardDeviation([2, 4, 4, 4, 5, 5, 7, 9])).toBeCloseTo(Math.sqrt(32 / 7));
+  expect(standardDeviation([3])).toBe(0);
+});
+
+describe('Cohen’s kappa', () => {
+  test('a table of 50: 20 yes-yes, 15 no-no, 5 and 10 apart', () => {
+    const a = [...Array<string>(25).fill('yes'), ...Array<string>(25).fill('no')];
+    const b = [...Array<string>(20).fill('yes'), ...Array<string>(5).fill('no'), ...Array<string>(10).fill('yes'), ...Array<string>(15).fill('no')];
+    // Agreement .7, by chance .5·.6 + .5·.4 = .5: κ = .4.
+    expect(cohenKappa(a, b)).toBeCloseTo(0.4, 12);
+  });
+
+  test('open where chance alone agrees', () => {
+    expect(cohenKappa(['a', 'a'], ['a', 'a'])).toBeNull();
+    expect(cohenKappa([], [])).toBeNull();
+    expect(cohenKappa(['a', 'b'], ['b', 'a'])).toBe(-1);
+  });
+});
+
+test('expected calibration error over ten bins', () => {
+  const items = [
+    ...Array.from({ length: 4 }, (_, i) => ({ confidence: 0.95, isRight: i < 3 })),
+    ...Array.from({ length: 6 }, (_, i) => ({ confidence: 0.25, isRight: i < 3 })),
+  ];
+  // .4·|.95 − .75| + .6·|.25 − .5| = .08 + .15.
+  const result = calibration(items);
+  expect(result?.ece).toBeCloseTo(0.23, 12);
+  expect(result?.bins.map(({ n }) => n)).toEqual([0, 0, 6, 0, 0, 0, 0, 0, 0, 4]);
+  expect(calibration([{ confidence: 1, isRight: true }])?.ece).toBe(0);
+  expect(calibration([])).toBeNull();
+});
+
+describe('Bradley–Terry', () => {
+  const duel = (winner: string, loser: string): Duel => ({ winner, loser, isDraw: false });
+
+  test('two systems: odds of three to one are 400·log10(3) points apart, save for the two phantom draws', () => {
+    const duels = [...Array.from({ length: 300 }, () => duel('a', 'b')), ...Array.from({ length: 100 }, () => duel('b', 'a'))];
+    const [first, second] = bradleyTerry(duels, { resamples: 200 });
+    expect(first?.name).toBe('a');
+    expect((first?.score ?? 0) - (second?.score ?? 0)).toBeCloseTo(400 * Math.log10(3), -0.5);
+    expect(((first?.score ?? 0) + (second?.score ?? 0)) / 2).toBeCloseTo(1000, 6);
+    expect(first?.low).toBeLessThan(first?.score ?? 0);
+    expect(first?.high).toBeGreaterThan(first?.score ?? 0);
+    expect(first?.low).toBeGreaterThan(second?.high ?? 0);
+  });
+
+  test('draws are equal, a perfect record stays finite, order is transitive', () => {
+    const drawn = bradleyTerry([{ winner: 'a', loser: 'b', isDraw: true }], { resamples: 20 });
+    expect(drawn.map(({ score }) => Math.round(score))).toEqual([1000, 1000]);
+    const chain = bradleyTerry([...Array.from({ length: 10 }, () => duel('a', 'b')), ...Array.from({ length: 10 }, () => duel('b', 'c'))], { resamples: 20 });
+    expect(chain.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
+    expect(chain.every(({ score }) => Number.isFinite(score))).toBe(true);
+    expect(bradleyTerry([])).toEqual([]);
   });
 });
