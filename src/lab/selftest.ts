@@ -8,7 +8,8 @@ import { CitationList, defaultSettings, runMethod, type Method } from '../agent/
 import { effectiveSize, marginalise, weightsOf } from '../agent/trajectories.ts';
 import { methodById } from '../agent/methods/registry.ts';
 import type { AgentEvent } from '../agent/events.ts';
-import { createLexicalBuilder, openLexicalSegment } from '../corpus/lexical.ts';
+import { createLexicalBuilder } from '../corpus/lexical-builder.ts';
+import { openLexicalSegment } from '../corpus/lexical.ts';
 import { createMentionMatcher, encodeLinks, encodeTitles, openLinks, openTitles } from '../corpus/links.ts';
 import { chunkDocument, toPassage } from '../corpus/passages.ts';
 import type { Passage, Retriever } from '../corpus/retriever.ts';
