@@ -44,6 +44,8 @@ export interface AgentSettings {
   /** Exponent of an answer's length in its likelihood, and temperature of the likelihoods (METHODS §3.2). */
   readonly alpha: number;
   readonly tau: number;
+  /** What a round of search may cost in confidence of the answer, 0 (thorough) to 1 (quick); METHODS §4.3. */
+  readonly costWeight: number;
   /** Tell whole prompts and outputs as events (`prompted`); logs grow tenfold. */
   readonly keepPrompts: boolean;
 }
@@ -66,6 +68,7 @@ export const defaultSettings: AgentSettings = {
   sampleTemperature: 0.8,
   alpha: 0,
   tau: 1,
+  costWeight: 0.05,
   keepPrompts: false,
 };
 
@@ -83,6 +86,8 @@ export interface AgentDeps {
   readonly calls?: CallCache;
   /** Known sub-questions and, where given, their answers: separates faults of planning from faults of execution (METHODS §6.6). */
   readonly gold?: { readonly plan: Plan; readonly answers?: readonly string[] };
+  /** Table mode: the columns that the person stated, and the rows where they are known. */
+  readonly table?: { readonly columns: readonly string[]; readonly rows: readonly string[] };
   /** Similarity of two texts from 0 to 1 (cosine of embeddings); default by words. */
   readonly similarity?: (a: string, b: string) => number;
   readonly retriever: Retriever;
@@ -149,6 +154,8 @@ export interface SearchOptions extends Pick<SearchRequest, 'terms' | 'rerank' | 
   readonly k?: number;
   /** A query that any node of the run tried counts as a repetition, for loops whose rounds are nodes of their own. */
   readonly acrossNodes?: boolean;
+  /** Another wording of the same on purpose: run it although the words are known. */
+  readonly evenIfRepeated?: boolean;
 }
 
 export interface TextOptions extends Pick<GenerateRequest, 'stop' | 'logprobs'> {
@@ -271,13 +278,13 @@ export class Tools {
   }
 
   /** Searches and reports it. A refused repetition returns no hits and costs nothing. */
-  async search(node: number, asked: string, { acrossNodes = false, ...options }: SearchOptions = {}): Promise<NodeSearch> {
+  async search(node: number, asked: string, { acrossNodes = false, evenIfRepeated = false, ...options }: SearchOptions = {}): Promise<NodeSearch> {
     const query = editedQuery(this.deps.revision, node, asked);
     const tried = this.#tried.get(node) ?? [];
     const repeats = (acrossNodes ? [...this.#tried.values()].flat() : tried).filter((earlier) => jaccard(earlier, query) >= 0.8).length;
     tried.push(query);
     this.#tried.set(node, tried);
-    if (repeats > 0) {
+    if (repeats > 0 && !evenIfRepeated) {
       this.emit({ kind: 'queryScored', node, query, novel: false, useful: null, note: refusedNote, refined: null });
       return { hits: [], fresh: [], repeated: true };
     }
@@ -347,9 +354,10 @@ export class Tools {
     messages: readonly Message[],
     maxTokens: number,
     onText?: (delta: string) => void,
+    extra: Pick<GenerateRequest, 'logprobs'> = {},
   ): Promise<Decoded<InferOutput<S>>> {
     const taught = this.#taught(purpose, node, messages);
-    const request = { messages: taught, maxTokens, ...this.sampling };
+    const request = { messages: taught, maxTokens, ...this.sampling, ...extra };
     return this.#call(purpose, node, taught, onText, (stream) => completeJson(this.llm, schema, request, this.signal, stream), ({ result }) => result);
   }
 

@@ -99,8 +99,9 @@ export const growSchema = v.object({ add: v.pipe(v.array(phrase(200)), v.maxLeng
 export const growInstruction =
   'You grow a graph of single-fact questions. Add the questions that are needed next; #2 stands for the answer of question 2. If the answers so far answer the whole question, add none and set "done" to true.';
 
-export const tools = ['search', 'grep', 'read', 'links', 'keep', 'verify', 'answer'] as const;
-export const actSchema = v.object({ thought: line(200), tool: v.picklist(tools), argument: line(160) });
+export type ToolName = (typeof toolNames)[number];
+const toolNames = ['search', 'grep', 'read', 'links', 'keep', 'verify', 'answer'] as const;
+export const actSchema = v.object({ thought: line(200), tool: v.picklist(toolNames), argument: line(160) });
 export const actInstruction = `Choose the next tool.
 search: find passages by words. grep: passages that hold a phrase word for word. read: the whole passage of that number. links: passages that the passage of that number links to. keep: mark the passage of that number as important. verify: check a claim against what is kept. answer: give the short answer and end.
 "argument" is the query, the phrase, the number, the claim or the answer.`;

@@ -4,7 +4,7 @@
  */
 import type { Passage } from '../corpus/retriever.ts';
 import type { AgentEvent, AgentEventBody, Cost, Evidence, Importance, NodeStatus, Plan, StateSummary } from './events.ts';
-import { estimateTokens, sentencesOf } from './evidence.ts';
+import { estimateTokens, readsAsOrder, sentencesOf } from './evidence.ts';
 import { entitiesOf, wordsOf } from './plan.ts';
 
 /** METHODS §13: what a small context can show. */
@@ -149,8 +149,10 @@ export function namesIn(passage: Passage): readonly string[] {
   let names = entities.get(passage);
   if (names === undefined) {
     // Sentence by sentence, so that no name runs over a full stop. A single capital word that opens a sentence is no name unless the title has it.
-    const title = entitiesOf(`x ${passage.title}`);
-    const inText = sentencesOf(passage).flatMap(({ text }) => entitiesOf(`x ${text}`).filter((name) => name.includes(' ') || !text.startsWith(name)));
+    // What reads as an order gives no names either: they are shown to the model.
+    const title = readsAsOrder(passage.title) ? [] : entitiesOf(`x ${passage.title}`);
+    const sentences = sentencesOf(passage).filter(({ text }) => !readsAsOrder(text));
+    const inText = sentences.flatMap(({ text }) => entitiesOf(`x ${text}`).filter((name) => name.includes(' ') || !text.startsWith(name)));
     const byKey = new Map([...title, ...inText].map((name) => [claimKey(name), name]));
     names = [...byKey].filter(([key]) => key.length > 2).map(([, name]) => name);
     entities.set(passage, names);

@@ -3,8 +3,8 @@ import { defaultSettings } from '../../../src/agent/harness.ts';
 import { estimateTokens } from '../../../src/agent/evidence.ts';
 import { methodById, methods } from '../../../src/agent/methods/registry.ts';
 import { all, checkAnswer, checkStream, collect, last, startRun } from '../../fixtures/agent-run.ts';
-import { anyScript } from '../../fixtures/method-scripts.ts';
-import { passage, toyPassages, toyQuestion } from '../../fixtures/toy.ts';
+import { anyScript, questionFor } from '../../fixtures/method-scripts.ts';
+import { passage, toyPassages } from '../../fixtures/toy.ts';
 
 const withModel = methods.filter((method) => method.needsLlm);
 const ids = methods.map((method) => method.id);
@@ -25,7 +25,7 @@ describe('the registry', () => {
 describe('the toy case of METHODS Appendix A through every method', () => {
   it.each(ids)('%s: ends, events well-formed, budget kept, quotes verbatim, the right answer', async (id) => {
     const method = methodById(id)!;
-    const run = startRun(id, { script: anyScript(id), ...(method.needsLlm ? {} : { deps: { llm: null } }) });
+    const run = startRun(id, { question: questionFor(id), script: anyScript(id), ...(method.needsLlm ? {} : { deps: { llm: null } }) });
     const events = await collect(run.events);
     checkStream(events);
     const { answer } = last(events, 'answerFinished');
@@ -43,7 +43,7 @@ describe('the toy case of METHODS Appendix A through every method', () => {
 
   it.each(withModel.map((method) => method.id))('%s: a spent budget ends it with what is known', async (id) => {
     for (const most of [1, 2, 5]) {
-      const events = await collect(startRun(id, { script: anyScript(id), settings: { maxLlmCalls: most, maxSearches: most } }).events);
+      const events = await collect(startRun(id, { question: questionFor(id), script: anyScript(id), settings: { maxLlmCalls: most, maxSearches: most } }).events);
       checkStream(events);
       expect(events.at(-1)?.kind).toBe('runFinished');
       checkAnswer(last(events, 'answerFinished').answer);
@@ -64,11 +64,11 @@ describe('the toy case of METHODS Appendix A through every method', () => {
   });
 
   it.each(withModel.map((method) => method.id))('%s: a stop is heard at every event', async (id) => {
-    const whole = await collect(startRun(id, { script: anyScript(id) }).events);
+    const whole = await collect(startRun(id, { question: questionFor(id), script: anyScript(id) }).events);
     const lastCall = whole.findLastIndex((event) => event.kind === 'llmCalled');
     for (let at = 0; at < whole.length; at += 3) {
       const controller = new AbortController();
-      const events = await collect(startRun(id, { script: anyScript(id), signal: controller.signal }).events, (event) => {
+      const events = await collect(startRun(id, { question: questionFor(id), script: anyScript(id), signal: controller.signal }).events, (event) => {
         if (event.seq === at) controller.abort();
       });
       checkStream(events);
@@ -80,7 +80,7 @@ describe('the toy case of METHODS Appendix A through every method', () => {
     const filler = 'The harbour lamps of old were made by many hands in the long winters of the north. '.repeat(40);
     const long = toyPassages.map((item) => passage(item.id, item.title, `${item.text} ${filler}`));
     const more = Array.from({ length: 40 }, (_, i) => passage(`x${i}`, `Vale Glassworks founder river ${i}`, `Vale Glassworks, founder, born, river, ${i}. ${filler}`));
-    const run = startRun(id, { script: anyScript(id), passages: [...long, ...more], question: `${toyQuestion} ${'It has been asked before by others. '.repeat(30)}` });
+    const run = startRun(id, { script: anyScript(id), passages: [...long, ...more], question: `${questionFor(id)} ${'It has been asked before by others. '.repeat(30)}` });
     await collect(run.events);
     expect(run.llm.requests.length).toBeGreaterThan(0);
     for (const request of run.llm.requests) {
@@ -97,7 +97,7 @@ describe('METHODS §14.16: an injected instruction', () => {
   );
 
   it.each(ids)('%s: reaches no prompt and changes neither plan nor tools', async (id) => {
-    const options = { script: anyScript(id), ...(methodById(id)!.needsLlm ? {} : { deps: { llm: null } }) };
+    const options = { question: questionFor(id), script: anyScript(id), ...(methodById(id)!.needsLlm ? {} : { deps: { llm: null } }) };
     const clean = startRun(id, options);
     const cleanEvents = await collect(clean.events);
     const run = startRun(id, { ...options, passages: [...toyPassages, hostile] });

@@ -4,7 +4,7 @@ import type { AgentEvent } from '../../../src/agent/events.ts';
 import { methods } from '../../../src/agent/methods/registry.ts';
 import { planFromSteps } from '../../../src/agent/plan.ts';
 import { all, checkStream, collect, last, startRun } from '../../fixtures/agent-run.ts';
-import { anyScript } from '../../fixtures/method-scripts.ts';
+import { anyScript, questionFor } from '../../fixtures/method-scripts.ts';
 import { toyQuestion, toyScript } from '../../fixtures/toy.ts';
 
 /** A cache as a store has it: what comes back went through JSON and the decoder. */
@@ -26,11 +26,11 @@ describe('METHODS §14.17: a run is taken up again from its log', () => {
   it.each(methods.filter((method) => method.needsLlm).map((method) => method.id))('%s: cut at every event, the same answer and no call twice', async (id) => {
     const script = anyScript(id);
     const calls = stored();
-    const whole = await collect(startRun(id, { script, deps: { calls } }).events);
+    const whole = await collect(startRun(id, { question: questionFor(id), script, deps: { calls } }).events);
     checkStream(whole);
     const { answer } = last(whole, 'answerFinished');
     for (let cut = 0; cut < whole.length; cut++) {
-      const again = startRun(id, { script: () => new Error('called again'), deps: { calls }, earlier: whole.slice(0, cut) });
+      const again = startRun(id, { question: questionFor(id), script: () => new Error('called again'), deps: { calls }, earlier: whole.slice(0, cut) });
       const events = await collect(again.events);
       checkStream(events, cut);
       expect(last(events, 'runFinished').stop).toBe(last(whole, 'runFinished').stop);
@@ -41,7 +41,7 @@ describe('METHODS §14.17: a run is taken up again from its log', () => {
       const plain = (list: readonly AgentEvent[]): string[] => fixed(list).filter(({ kind }) => !['llmCalled', 'searched', 'stateChanged', 'runFinished', 'answerDelta'].includes(kind)).map((event) => JSON.stringify(event));
       expect([...plain(whole.slice(0, cut)), ...plain(told)].sort()).toEqual(plain(whole).sort());
     }
-    expect(await collect(startRun(id, { deps: { calls }, earlier: whole }).events)).toEqual([]);
+    expect(await collect(startRun(id, { question: questionFor(id), deps: { calls }, earlier: whole }).events)).toEqual([]);
   });
 
   it('calls only what was not finished when the tab was closed', async () => {
