@@ -1,5 +1,6 @@
 /**
  * `npm run bench -- agent|selftest|page|native-server`: measurements anyone can repeat. Progress goes to stderr, the result to stdout; its last line is one line of JSON.
+ * `npm run bench -- agent|page|recall|native-server`: measurements anyone can repeat. Progress goes to stderr, the result to stdout; its last line is one line of JSON.
  * Exit code 0: done; 1: it could not be done, with the reason; 2: wrong usage; 130: stopped (the same command goes on).
  */
 import { spawn } from 'node:child_process';
@@ -31,6 +32,10 @@ const usage = `Usage:
                          [--trajectories 3] [--limit N] [--dev-limit N] [--embedder none|${embedderIds.join('|')}] [--alpha 0] [--tau 1] [--seed S] [--settings JSON]
                          [--adapter JSON] [--out DIR]
     Iterations of learning; without a model adapter and selector are trained from gold passages. Writes iterations.jsonl, parts.json and the exports to DIR.
+  npm run bench -- recall --questions FILE --passages FILE|union [--embedder none|${embedderIds.join('|')}] [--limit N] [--seed S] [--out DIR]
+    Support recall and all-gold@10 of each ingredient of the search, in Node. FILE as for agent.
+  npm run bench -- recall --learn FILE.json --set QUESTIONS,PASSAGES|union,EMBEDDER|none [--set …] [--limit N]
+    Learns the weights of the ranking from train splits and writes them; prints what cross-validation says of them.
   npm run bench -- native-server --model FILE.gguf [--port 8089] [--threads 2] [--context 4096] [--slots 3] [--modules DIR]
     An OpenAI-compatible server around native llama.cpp, for --llm http:. Install it first: npm i --prefix bench --ignore-scripts
 `;
@@ -148,6 +153,29 @@ async function page(args: string[], signal: AbortSignal): Promise<string> {
   return runPageBench({ passages: values.passages ?? null, embedder: embedderOf(values.embedder, 'none'), profile: folder, repeats, dist: values.dist ?? null }, signal);
 }
 
+async function recall(args: string[], signal: AbortSignal): Promise<string> {
+  const { values } = parseArgs({
+    args,
+    options: { questions: text, passages: text, embedder: text, limit: text, seed: text, out: text, learn: text, set: { type: 'string', multiple: true } },
+  });
+  const { runLearning, runRecallBench } = await import('./bench/recall.ts');
+  const log = (line: string): void => void process.stderr.write(`${line}\n`);
+  const limit = whole(values.limit, 'limit', Number.MAX_SAFE_INTEGER, 1);
+  const seed = whole(values.seed, 'seed', 13, 0);
+  if (values.learn !== undefined) {
+    const sets = (values.set ?? []).map((set) => {
+      const [questions, passages, embedder, ...more] = set.split(',');
+      if (questions === undefined || passages === undefined || more.length > 0) throw new UsageError('--set is QUESTIONS,PASSAGES,EMBEDDER');
+      return { questions, passages, embedder: embedderOf(embedder, 'none') };
+    });
+    if (sets.length === 0) throw new UsageError('give at least one --set');
+    return runLearning({ sets, limit, seed, out: values.learn }, signal, log);
+  }
+  if (values.questions === undefined || values.passages === undefined) throw new UsageError('give --questions and --passages');
+  const embedder = embedderOf(values.embedder, 'none');
+  return runRecallBench({ questions: values.questions, passages: values.passages, embedder, limit, seed, out: values.out ?? null }, signal, log);
+}
+
 function nativeServer(args: readonly string[]): Promise<number> {
   return new Promise((done) => {
     const child = spawn(process.execPath, [join(root, 'bench', 'native-server.mjs'), ...args], { stdio: 'inherit' });
@@ -174,6 +202,8 @@ async function main(args: readonly string[]): Promise<number> {
       process.stdout.write(`${line}\n`);
       return isRight ? 0 : 1;
     } else if (command === 'page') process.stdout.write(`${await page(rest, stop.signal)}\n`);
+    else if (command === 'page') process.stdout.write(`${await page(rest, stop.signal)}\n`);
+    else if (command === 'recall') process.stdout.write(`${await recall(rest, stop.signal)}\n`);
     else throw new UsageError(command === undefined ? 'what is to be measured?' : `there is no ${command}`);
     return 0;
   } catch (error) {

@@ -1,12 +1,14 @@
 /**
- * Hybrid search over opened sources: words and meaning joined by reciprocal rank fusion, documents named in the question, then a spread along links.
+ * Hybrid search over opened sources: words and meaning fused, documents named in the question, then a learned ranking along links between passages.
  * Pure but for the callback that fetches passage texts. Every hit says by which paths it came.
  */
 import { abortError } from '../errors.ts';
+import { fuseRanks, shares, type FusionMethod, type RankedEntry } from './fusion.ts';
 import { encodeTitles, openTitles, type LinkGraph, type TitleTable } from './links.ts';
-import { weightedQueryTerms } from './analysis.ts';
+import { analyse, weightedQueryTerms } from './analysis.ts';
 import { lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
 import { highlight, type PassageRow } from './passages.ts';
+import { features, generalWeights, personalisedPageRank, scoreRows, strengths, weightArray, type CandidateFacts, type CandidateLink, type RankWeights } from './rank.ts';
 import type { Hit, HitPath, Passage, SearchRequest, SearchResult } from './retriever.ts';
 import type { VectorHits } from './vector-index.ts';
 import type { SourceVectors, VectorSet } from './vector-set.ts';
@@ -22,6 +24,8 @@ export interface SearchSource {
   /** Those that exist so far, a set an embedder. Sources may share a set. */
   readonly vectors: readonly SourceVectors[];
   readonly links: LinkGraph | null;
+  /** Weights of the ranking along links that came with it. */
+  readonly ranking?: RankWeights | null;
 }
 
 export type FetchPassages = (wanted: readonly { readonly source: SearchSource; readonly ordinal: number }[]) => Promise<readonly (Passage | null)[]>;
@@ -40,57 +44,41 @@ export interface RankingParameters {
   readonly lexical: LexicalParameters;
   /** Candidates from each of words and meaning. */
   readonly candidates: number;
+  readonly fusion: FusionMethod;
   /** The k of reciprocal rank fusion. */
-  readonly fusion: number;
-  /** Share of the fused rank in a candidate's base score; the rest is its share of the best word score and of the best similarity. */
-  readonly rankShare: number;
-  /** Weight of similarity in that rest, where there are vectors. */
-  readonly denseShare: number;
-  /** Added to passages of documents whose title stands in the question. */
+  readonly rankConstant: number;
+  /** Weight of meaning in the fusion, by embedder; `otherDenseShare` for those that are not named. */
+  readonly denseShares: Readonly<Record<string, number>>;
+  readonly otherDenseShare: number;
+  /** Added to the fused score of passages of documents whose title stands in the question. */
   readonly titleBonus: number;
-  /** How many best candidates may pass on score, and to how many linked passages each. */
-  readonly spreaders: number;
+  /** How many of the best candidates are followed along links before the first and before the second stage. */
+  readonly seeds: readonly [number, number];
+  /** Most linked passages a seed brings in, out and in. */
   readonly fanOut: number;
-  readonly linkWeight: number;
-  /** A linked passage gains linkWeight × the spreader's score × (linkFloor + linkShare × its own share of the best). */
-  readonly linkFloor: number;
-  readonly linkShare: number;
-  /** Factor for links against their direction. */
-  readonly incoming: number;
-  /** The gain is divided by (1 + log2 of the links that point to the document) to this power: what everything links to says little. */
-  readonly hub: number;
-  readonly steps: number;
+  readonly fanIn: number;
+  /** null: those of the source, if it is the only one with links, else the general ones. */
+  readonly weights: RankWeights | null;
 }
 
-/**
- * Tuned by hand on the train splits of 2WikiMultihopQA, HotpotQA and MuSiQue (own corpora and their union) and on the tune split of the demo shard;
- * the figures are flat around these values.
- */
+/** Chosen on the train splits of 2WikiMultihopQA, HotpotQA and MuSiQue, as bench/results/recall.md tells. */
 export const rankingDefaults: RankingParameters = {
   lexical: { ...lexicalDefaults, titleBoost: 2 },
   candidates: 100,
-  fusion: 60,
-  rankShare: 0.1,
-  denseShare: 0.35,
+  fusion: 'score',
+  rankConstant: 60,
+  denseShares: { wordllama: 0.25 },
+  otherDenseShare: 0.35,
   titleBonus: 0.75,
-  spreaders: 6,
-  fanOut: 6,
-  linkWeight: 0.8,
-  linkFloor: 0.6,
-  linkShare: 0.6,
-  incoming: 0.2,
-  hub: 0.2,
-  steps: 1,
+  seeds: [12, 10],
+  fanOut: 40,
+  fanIn: 10,
+  weights: null,
 };
 
-/** A passage by its number over all sources, before its text is fetched. */
-interface Candidate {
-  readonly ordinal: number;
-  score: number;
-  readonly paths: RankedPath[];
-}
-
-type RankedPath = Exclude<HitPath, { kind: 'link' }> | { readonly kind: 'link'; readonly from: number; readonly direction: 'out' | 'in' };
+/** Most terms of a question whose occurrence in each passage is looked up: a bit set of 32 bits, and what is as common as this in a large corpus says little. */
+const maxCoverageTerms = 31;
+const maxCoverageFrequency = 50_000;
 
 export interface Ranking {
   /** Best first. `ordinal` is local to `source`. */
@@ -100,123 +88,249 @@ export interface Ranking {
   readonly usedDense: boolean;
 }
 
+/** What the learned model sees of a search, for learning its weights. */
+export interface RankingTrace {
+  stage(candidates: readonly CandidateFacts[], matrix: Float64Array, isHybrid: boolean): void;
+}
+
+/** The sources of one search, their passages numbered through. */
+class Space {
+  readonly searched: number;
+  private readonly bases: number[] = [];
+  constructor(readonly sources: readonly SearchSource[]) {
+    let searched = 0;
+    for (const source of sources) {
+      this.bases.push(searched);
+      searched += source.titles.passages;
+    }
+    this.searched = searched;
+  }
+  base(index: number): number {
+    return this.bases[index] ?? 0;
+  }
+  place(ordinal: number): { source: SearchSource; base: number; index: number } {
+    let low = 0;
+    let high = this.sources.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if ((this.bases[middle] ?? 0) <= ordinal) low = middle;
+      else high = middle - 1;
+    }
+    const source = this.sources[low];
+    if (source === undefined) throw new RangeError(`no passage ${ordinal}`);
+    return { source, base: this.bases[low] ?? 0, index: low };
+  }
+}
+
 /** Ranks without touching any text. Ties go to the earlier source and passage, so that the same library gives the same order. */
 export function rank(
   request: SearchRequest,
   sources: readonly SearchSource[],
   vector: (SearchContext['vector'] & { readonly stored?: StoredHits }) | null,
   parameters: RankingParameters = rankingDefaults,
+  trace: RankingTrace | null = null,
 ): Ranking {
-  const chosen = request.corpora === undefined ? sources : sources.filter((s) => request.corpora?.includes(s.corpus) === true);
-  const bases: number[] = [];
-  let searched = 0;
-  for (const source of chosen) {
-    bases.push(searched);
-    searched += source.titles.passages;
-  }
-  const place = (ordinal: number): { source: SearchSource; base: number } => {
-    let low = 0;
-    let high = chosen.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if ((bases[middle] ?? 0) <= ordinal) low = middle;
-      else high = middle - 1;
-    }
-    const source = chosen[low];
-    if (source === undefined) throw new RangeError(`no passage ${ordinal}`);
-    return { source, base: bases[low] ?? 0 };
-  };
-
+  const space = new Space(request.corpora === undefined ? sources : sources.filter((s) => request.corpora?.includes(s.corpus) === true));
   // Links ask for the scores of many passages: then the full evaluation is cheaper than looking each of them up.
   const findWords = request.links === false ? searchLexical : scoreLexical;
-  const terms = weightedQueryTerms(request.text, request.terms ?? []);
-  const words = findWords(chosen.flatMap((s) => s.lexical), terms, parameters.candidates, parameters.lexical);
-  const candidates = new Map<number, Candidate>();
-  const candidate = (ordinal: number): Candidate => {
-    let c = candidates.get(ordinal);
-    if (c === undefined) candidates.set(ordinal, (c = { ordinal, score: 0, paths: [] }));
-    return c;
-  };
-  let lists = 0;
-  if (words.count > 0) lists++;
-  for (let i = 0; i < words.count; i++) {
-    const c = candidate(words.ordinals[i] ?? 0);
-    c.score += 1 / (parameters.fusion + i + 1);
-    c.paths.push({ kind: 'lexical', rank: i + 1, score: words.scores[i] ?? 0 });
-  }
-  const dense = request.dense === false || vector === null ? null : searchDense(chosen, bases, vector, parameters.candidates);
-  if (dense !== null && dense.length > 0) lists++;
-  dense?.forEach(({ ordinal, score }, i) => {
-    const c = candidate(ordinal);
-    c.score += 1 / (parameters.fusion + i + 1);
-    c.paths.push({ kind: 'dense', rank: i + 1, score });
-  });
-  // A passage's share of the best: word scores start at 0, similarities at that of the last candidate.
-  const bestWords = words.scores[0] ?? 0;
-  const floor = dense?.at(-1)?.score ?? 0;
-  const range = (dense?.[0]?.score ?? 0) - floor;
-  const similar = new Map(dense?.map(({ ordinal, score }) => [ordinal, range > 0 ? (score - floor) / range : 1]));
-  const denseShare = similar.size === 0 ? 0 : bestWords === 0 ? 1 : parameters.denseShare;
-  const share = (ordinal: number): number =>
-    (1 - denseShare) * (bestWords > 0 ? words.scoreOf(ordinal) / bestWords : 0) + denseShare * (similar.get(ordinal) ?? 0);
-  for (const c of candidates.values()) {
-    const fused = (c.score * (parameters.fusion + 1)) / Math.max(1, lists);
-    c.score = parameters.rankShare * fused + (1 - parameters.rankShare) * share(c.ordinal);
-  }
+  const words = findWords(space.sources.flatMap((s) => s.lexical), weightedQueryTerms(request.text, request.terms ?? []), parameters.candidates, parameters.lexical);
+  const wordList = Array.from(words.ordinals, (ordinal, i): RankedEntry => ({ ordinal, score: words.scores[i] ?? 0 }));
+  const dense = request.dense === false || vector === null ? null : searchDense(space, vector, parameters.candidates);
+  const denseList = dense ?? [];
+  const similar = shares(denseList, denseList.at(-1)?.score ?? 0);
+  const wordShare = (ordinal: number): number => ((wordList[0]?.score ?? 0) > 0 ? words.scoreOf(ordinal) / (wordList[0]?.score ?? 1) : 0);
+  const denseShare = denseList.length === 0 ? 0 : wordList.length === 0 ? 1 : (parameters.denseShares[vector?.embedder ?? ''] ?? parameters.otherDenseShare);
+  const rankFused = parameters.fusion === 'rank' ? fuseRanks([wordList, denseList], [1 - denseShare, denseShare], parameters.rankConstant) : null;
+  const fused = (ordinal: number): number =>
+    rankFused === null ? (1 - denseShare) * wordShare(ordinal) + denseShare * (similar.get(ordinal) ?? 0) : (rankFused.get(ordinal) ?? 0);
 
-  if (request.links !== false) {
-    chosen.forEach((source, i) => {
+  const paths = new Map<number, HitPath[]>();
+  const note = (ordinal: number, path: HitPath): void => {
+    const list = paths.get(ordinal);
+    if (list === undefined) paths.set(ordinal, [path]);
+    else list.push(path);
+  };
+  wordList.forEach(({ ordinal, score }, i) => note(ordinal, { kind: 'lexical', rank: i + 1, score }));
+  denseList.forEach(({ ordinal, score }, i) => note(ordinal, { kind: 'dense', rank: i + 1, score }));
+
+  let links: readonly CandidateLink[] = [];
+  let ordered: { readonly ordinal: number; readonly score: number }[];
+  if (request.links === false) {
+    ordered = [...paths.keys()].map((ordinal) => ({ ordinal, score: fused(ordinal) })).sort((a, b) => b.score - a.score || a.ordinal - b.ordinal);
+  } else {
+    const named = new Set<number>();
+    space.sources.forEach((source, i) => {
       for (const document of source.titles.titlesIn(request.text)) {
-        const ordinal = (bases[i] ?? 0) + bestPassage(source, bases[i] ?? 0, document, words);
-        const c = candidate(ordinal);
-        if (c.score === 0) c.score = (1 - parameters.rankShare) * share(ordinal);
-        c.score += parameters.titleBonus;
-        c.paths.push({ kind: 'title' });
+        const ordinal = space.base(i) + bestPassage(source, space.base(i), document, words);
+        if (!named.has(ordinal)) note(ordinal, { kind: 'title' });
+        named.add(ordinal);
       }
     });
+    const seen = { wordList, denseList, similar, words, wordShare, named, fused };
+    const graph = rankAlongLinks(space, [...paths.keys()], seen, parameters, trace);
+    ({ links, ordered } = graph);
   }
-  const direct = sorted(candidates.values());
-  if (request.links !== false) spread(direct, candidates, candidate, place, words, share, parameters);
-
-  // Links lift what no word would find, but in a dense graph they also bury good direct hits: so the direct order and the order along links take turns.
-  const ordered = request.links === false ? direct : alternate(direct, sorted(candidates.values()));
-  let score = Infinity;
+  const strength = new Map(ordered.map(({ ordinal, score }) => [ordinal, score]));
   return {
-    ranked: ordered.slice(0, Math.max(0, request.k)).map((c) => {
-      const { source, base } = place(c.ordinal);
-      score = Math.min(score, c.score);
-      return { source, ordinal: c.ordinal - base, score, paths: c.paths.map((p) => publicPath(p, source, base)) };
+    ranked: ordered.slice(0, Math.max(0, request.k)).map(({ ordinal, score }) => {
+      const { source, base } = space.place(ordinal);
+      const along = links.filter((link) => link.to === ordinal).sort((a, b) => (strength.get(b.from) ?? 0) - (strength.get(a.from) ?? 0) || a.from - b.from);
+      return { source, ordinal: ordinal - base, score, paths: [...(paths.get(ordinal) ?? []), ...along.slice(0, maxLinkPaths).map((link) => linkPath(link, space))] };
     }),
     weights: words.weights,
-    searched,
+    searched: space.searched,
     usedDense: dense !== null,
   };
 }
 
-function sorted(candidates: Iterable<Candidate>): Candidate[] {
-  return [...candidates].sort((a, b) => b.score - a.score || a.ordinal - b.ordinal);
+/** Most links that a hit names as its paths: from the strongest. */
+const maxLinkPaths = 4;
+
+function linkPath({ from, direction }: CandidateLink, space: Space): HitPath {
+  const { source, base } = space.place(from);
+  const { titles, corpus } = source;
+  return { kind: 'link', from: titles.idOf(corpus, from - base), fromTitle: titles.title(titles.documentOf(from - base)), direction };
 }
 
-/** Takes turns from two orders, the first one first; what was taken is not taken again. */
-function alternate(first: readonly Candidate[], second: readonly Candidate[]): Candidate[] {
-  const taken = new Set<Candidate>();
-  const lists = [first, second] as const;
-  const next = [0, 0];
-  for (let turn = 0; taken.size < second.length; turn = 1 - turn) {
-    const list = lists[turn] ?? second;
-    let at = next[turn] ?? 0;
-    while (at < list.length && taken.has(list[at] as Candidate)) at++;
-    const c = list[at];
-    if (c !== undefined) taken.add(c);
-    next[turn] = at;
-  }
-  return [...taken];
+interface Seen {
+  readonly wordList: readonly RankedEntry[];
+  readonly denseList: readonly RankedEntry[];
+  readonly similar: ReadonlyMap<number, number>;
+  readonly words: LexicalResult;
+  readonly wordShare: (ordinal: number) => number;
+  readonly named: ReadonlySet<number>;
+  readonly fused: (ordinal: number) => number;
 }
 
-function publicPath(path: RankedPath, source: SearchSource, base: number): HitPath {
-  if (path.kind !== 'link') return path;
-  const from = path.from - base;
-  return { kind: 'link', from: source.titles.idOf(source.corpus, from), fromTitle: source.titles.title(source.titles.documentOf(from)), direction: path.direction };
+/** Both stages of the learned ranking (`rank.ts`): follow the links of the best, score, follow those of the best again, let strength spread, score. */
+function rankAlongLinks(
+  space: Space,
+  found: readonly number[],
+  seen: Seen,
+  parameters: RankingParameters,
+  trace: RankingTrace | null,
+): { ordered: { ordinal: number; score: number }[]; links: readonly CandidateLink[] } {
+  const { titleBonus, seeds } = parameters;
+  const isHybrid = seen.denseList.length > 0;
+  const [first, second] = weightsFor(space, parameters)[isHybrid ? 'hybrid' : 'words'];
+  const terms = termSets(space, seen.words.weights);
+  const wordRanks = new Map(seen.wordList.map(({ ordinal }, i) => [ordinal, i + 1]));
+  const denseRanks = new Map(seen.denseList.map(({ ordinal }, i) => [ordinal, i + 1]));
+  const facts = new Map<number, CandidateFacts>();
+  const consider = (ordinal: number): void => {
+    if (facts.has(ordinal)) return;
+    const { source, base } = space.place(ordinal);
+    const score = seen.words.scoreOf(ordinal);
+    const document = source.titles.documentOf(ordinal - base);
+    const first = base + source.titles.first(document);
+    facts.set(ordinal, {
+      ordinal,
+      score,
+      words: seen.wordShare(ordinal),
+      wordsRank: wordRanks.get(ordinal) ?? 0,
+      meaning: seen.similar.get(ordinal) ?? 0,
+      meaningRank: denseRanks.get(ordinal) ?? 0,
+      isNamed: seen.named.has(ordinal),
+      terms: terms.inText[ordinal] ?? 0,
+      titleTerms: terms.inTitle[ordinal] ?? 0,
+      titleLength: terms.inTitle[ordinal] === 0 ? 1 : analyse(source.titles.title(document)).length,
+      isLead: ordinal === first,
+      document: first,
+      incoming: source.links?.in(document).length ?? 0,
+    });
+  };
+  for (const ordinal of found) consider(ordinal);
+
+  const links: CandidateLink[] = [];
+  const spent = new Set<number>();
+  const follow = (strength: ReadonlyMap<number, number>, count: number): void => {
+    for (const seed of [...strength].sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, count)) {
+      if (spent.has(seed[0])) continue;
+      spent.add(seed[0]);
+      links.push(...linksOf(space, seed[0], seen, parameters));
+    }
+    for (const { to } of links) consider(to);
+  };
+  const run = (strength: ReadonlyMap<number, number>, weights: RankWeights['words'][number]): Map<number, number> => {
+    const candidates = [...facts.values()].sort((a, b) => a.ordinal - b.ordinal);
+    const matrix = features(candidates, Float64Array.from(candidates, ({ ordinal }) => strength.get(ordinal) ?? seen.fused(ordinal)), links, terms.weights);
+    trace?.stage(candidates, matrix, isHybrid);
+    const scored = strengths(scoreRows(matrix, weightArray(weights)));
+    return new Map(candidates.map(({ ordinal }, i) => [ordinal, scored[i] ?? 0]));
+  };
+  const start = new Map([...facts.keys()].map((ordinal) => [ordinal, seen.fused(ordinal) + (seen.named.has(ordinal) ? titleBonus : 0)]));
+  follow(start, seeds[0]);
+  const once = run(start, first);
+  follow(once, seeds[1]);
+  const twice = run(spread([...facts.keys()], once, links), second);
+  const ordered = [...twice].map(([ordinal, score]) => ({ ordinal, score })).sort((a, b) => b.score - a.score || a.ordinal - b.ordinal);
+  return { ordered, links };
+}
+
+/** Strength after a truncated personalised PageRank over the links that were followed; the first stage's strengths are where it restarts. */
+function spread(ordinals: readonly number[], strength: ReadonlyMap<number, number>, links: readonly CandidateLink[]): Map<number, number> {
+  const rows = new Map(ordinals.map((ordinal, i) => [ordinal, i]));
+  const edges = links.flatMap(({ from, to, direction, sibling }) => {
+    const [a, b] = direction === 'out' ? [rows.get(from), rows.get(to)] : [rows.get(to), rows.get(from)];
+    if (a === undefined || b === undefined) return [];
+    // What fits the question better draws more; against its direction a link carries a fifth.
+    const weight = sibling + leastDraw;
+    return [{ from: a, to: b, weight }, { from: b, to: a, weight: againstShare * weight }];
+  });
+  const restart = Float64Array.from(ordinals, (ordinal) => strength.get(ordinal) ?? 0);
+  const mass = personalisedPageRank(ordinals.length, edges, restart, damping, pageRankSteps);
+  return new Map(ordinals.map((ordinal, i) => [ordinal, mass[i] ?? 0]));
+}
+
+const leastDraw = 0.1;
+const againstShare = 0.2;
+const damping = 0.5;
+const pageRankSteps = 4;
+
+function weightsFor(space: Space, parameters: RankingParameters): RankWeights {
+  if (parameters.weights !== null) return parameters.weights;
+  const linked = space.sources.filter((source) => source.links !== null);
+  return (linked.length === 1 ? linked[0]?.ranking : null) ?? generalWeights;
+}
+
+/** Which of the question's terms occur in each passage, as bit sets, and the weights of these terms. */
+function termSets(space: Space, weights: ReadonlyMap<string, number>): { inText: Uint32Array; inTitle: Uint32Array; weights: number[] } {
+  const inText = new Uint32Array(space.searched);
+  const inTitle = new Uint32Array(space.searched);
+  const terms = [...weights].sort((a, b) => b[1] - a[1]).slice(0, maxCoverageTerms);
+  const encoder = new TextEncoder();
+  space.sources.forEach((source, s) => {
+    let base = space.base(s);
+    for (const segment of source.lexical) {
+      terms.forEach(([term], bit) => {
+        const place = segment.find(encoder.encode(term));
+        if (place < 0 || segment.documentFrequency(place) > maxCoverageFrequency) return;
+        segment.eachPosting(place, (ordinal, _text, title) => {
+          inText[base + ordinal] = (inText[base + ordinal] ?? 0) | (1 << bit);
+          if (title > 0) inTitle[base + ordinal] = (inTitle[base + ordinal] ?? 0) | (1 << bit);
+        });
+      });
+      base += segment.passages;
+    }
+  });
+  return { inText, inTitle, weights: terms.map(([, weight]) => weight) };
+}
+
+/** The passages that a seed links to (the best of each document) and that link to its document, those that fit the words best. */
+function linksOf(space: Space, seed: number, { words, wordShare }: Seen, { fanOut, fanIn }: RankingParameters): CandidateLink[] {
+  const { source, base } = space.place(seed);
+  const { links, titles } = source;
+  if (links === null) return [];
+  const own = titles.documentOf(seed - base);
+  const out = [...links.out(seed - base)].filter((document) => document !== own).map((document) => base + bestPassage(source, base, document, words));
+  const back = [...links.in(own)].filter((passage) => titles.documentOf(passage) !== own).map((passage) => base + passage);
+  const take = (all: readonly number[], direction: 'out' | 'in', most: number): CandidateLink[] => {
+    const order = [...all].sort((a, b) => wordShare(b) - wordShare(a) || a - b);
+    const best = wordShare(order[0] ?? 0);
+    const dilution = 1 / Math.sqrt(Math.max(1, all.length));
+    return order.slice(0, most).map((to) => ({ from: seed, to, direction, dilution, sibling: best > 0 ? wordShare(to) / best : 0 }));
+  };
+  return [...take(out, 'out', fanOut), ...take(back, 'in', fanIn)];
 }
 
 /** What the sets gave whose rows are not in memory: see `searchStored`. */
@@ -234,22 +348,21 @@ async function searchStored(sources: readonly SearchSource[], vector: NonNullabl
 
 /** Best rows over all sources that have vectors of this embedder; null where none has. */
 function searchDense(
-  sources: readonly SearchSource[],
-  bases: readonly number[],
+  space: Space,
   vector: NonNullable<SearchContext['vector']> & { readonly stored?: StoredHits },
   k: number,
-): { ordinal: number; score: number }[] | null {
+): RankedEntry[] | null {
   const owners = new Map<VectorSet, { first: number; end: number; base: number }[]>();
-  sources.forEach((source, i) => {
+  space.sources.forEach((source, i) => {
     for (const { set, first } of source.vectors) {
       if (!fits(set, vector)) continue;
       const list = owners.get(set) ?? [];
-      list.push({ first, end: first + source.titles.passages, base: bases[i] ?? 0 });
+      list.push({ first, end: first + source.titles.passages, base: space.base(i) });
       owners.set(set, list);
     }
   });
   if (owners.size === 0) return null;
-  const found: { ordinal: number; score: number }[] = [];
+  const found: RankedEntry[] = [];
   for (const [set, list] of owners) {
     list.sort((a, b) => a.first - b.first);
     const hits = set.search(vector.values, k) ?? vector.stored?.get(set);
@@ -281,51 +394,6 @@ function bestPassage(source: SearchSource, base: number, document: number, words
     if (words.scoreOf(base + o) > words.scoreOf(base + best)) best = o;
   }
   return best;
-}
-
-/** The best candidates pass on score to the passages of the documents they link to, and to the passages that link to theirs. */
-function spread(
-  direct: readonly Candidate[],
-  candidates: ReadonlyMap<number, Candidate>,
-  candidate: (ordinal: number) => Candidate,
-  place: (ordinal: number) => { source: SearchSource; base: number },
-  words: LexicalResult,
-  share: (ordinal: number) => number,
-  parameters: RankingParameters,
-): void {
-  const spent = new Set<number>();
-  for (let step = 0; step < parameters.steps; step++) {
-    const gains: { from: number; to: number; gain: number; direction: 'out' | 'in' }[] = [];
-    const from = (step === 0 ? direct : sorted(candidates.values())).slice(0, parameters.spreaders);
-    for (const seed of from) {
-      if (spent.has(seed.ordinal)) continue;
-      spent.add(seed.ordinal);
-      const { source, base } = place(seed.ordinal);
-      if (source.links === null) continue;
-      const { links, titles } = source;
-      const own = titles.documentOf(seed.ordinal - base);
-      const targets = new Map<number, { gain: number; direction: 'out' | 'in' }>();
-      const offer = (to: number, document: number, direction: 'out' | 'in'): void => {
-        const way = direction === 'out' ? 1 : parameters.incoming;
-        const hub = (1 + Math.log2(Math.max(1, links.in(document).length))) ** parameters.hub;
-        const gain = (parameters.linkWeight * seed.score * way * (parameters.linkFloor + parameters.linkShare * share(to))) / hub;
-        if (gain > (targets.get(to)?.gain ?? 0)) targets.set(to, { gain, direction });
-      };
-      for (const document of links.out(seed.ordinal - base)) if (document !== own) offer(base + bestPassage(source, base, document, words), document, 'out');
-      for (const passage of links.in(own)) {
-        const document = titles.documentOf(passage);
-        if (document !== own) offer(base + passage, document, 'in');
-      }
-      const best = [...targets].sort((a, b) => b[1].gain - a[1].gain || a[0] - b[0]).slice(0, parameters.fanOut);
-      for (const [to, { gain, direction }] of best) gains.push({ from: seed.ordinal, to, gain, direction });
-    }
-    for (const { from: seed, to, gain, direction } of gains) {
-      const c = candidate(to);
-      if (c.score === 0) c.score = (1 - parameters.rankShare) * share(to);
-      c.score += gain;
-      c.paths.push({ kind: 'link', from: seed, direction });
-    }
-  }
 }
 
 /** Most neighbours that are listed each way. */
