@@ -1,7 +1,8 @@
 /**
  * Learned ranking of candidates: what is known of each (features), the weights of a linear model over that, and the score. Pure; no text is read.
- * Two stages with the same features: the first takes the strength of a linking passage from the fused score, the second from what a truncated personalised PageRank
- * makes of the first stage's scores, so that strength travels several links. The weights are learned by `npm run bench -- recall --learn` and may come with a shard; `generalWeights` serve all others.
+ * Two stages with the same features: the first takes the strength of a linking passage from the fused score, the second from what a truncated personalised
+ * PageRank makes of the first stage's scores, so that strength travels several links. The weights are learned by `npm run bench -- recall --learn` and may come
+ * with a shard; `generalWeights` serve all others.
  */
 import * as v from 'valibot';
 import { generalWeightsData } from './rank-weights.ts';

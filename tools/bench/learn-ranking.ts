@@ -53,7 +53,12 @@ export function fitStage(questions: readonly Rows[], { steps, rate, l2 }: FitOpt
       weights[f] = (weights[f] ?? 0) - (rate * ((mean[f] ?? 0) / (1 - 0.9 ** step))) / (Math.sqrt((square[f] ?? 0) / (1 - 0.99 ** step)) + 1e-8);
     }
   }
-  return Object.fromEntries(featureNames.map((name, f) => [name, rounded((weights[f] ?? 0) / (scale[f] ?? 1))]).filter(([, weight]) => weight !== 0));
+  const stage: Stage = {};
+  featureNames.forEach((name, f) => {
+    const weight = rounded((weights[f] ?? 0) / (scale[f] ?? 1));
+    if (weight !== 0) stage[name] = weight;
+  });
+  return stage;
 }
 
 function rounded(value: number): number {
@@ -115,7 +120,8 @@ function collect(questions: readonly LearningQuestion[], stage: 0 | 1, weights: 
     rank({ text, k: 1 }, [source], vector, { ...base, weights }, {
       stage(candidates, matrix) {
         if (seen++ !== stage) return;
-        rows = { matrix, isGold: candidates.map(({ ordinal }) => wanted.has(ordinal)), goldCount: gold.length, share: questions.length / sizes.size / (sizes.get(set) ?? 1) };
+        const share = questions.length / sizes.size / (sizes.get(set) ?? 1);
+        rows = { matrix, isGold: candidates.map(({ ordinal }) => wanted.has(ordinal)), goldCount: gold.length, share };
       },
     });
     return rows;

@@ -9,7 +9,7 @@ import { documentFrequencies } from '../../src/corpus/lexical.ts';
 import { toPassage } from '../../src/corpus/passages.ts';
 import type { RankWeights } from '../../src/corpus/rank.ts';
 import type { Passage, SearchRequest, WeightedTerm } from '../../src/corpus/retriever.ts';
-import { rank, rankingDefaults, search, type RankingParameters } from '../../src/corpus/search.ts';
+import { rank, rankingDefaults, search, type FetchPassages, type RankingParameters } from '../../src/corpus/search.ts';
 import type { Question } from '../../src/lab/datasets.ts';
 import { allSupport, isGold, supportRecall } from '../../src/lab/metrics.ts';
 import { bootstrapMean, mean, quantile } from '../../src/lab/statistics.ts';
@@ -129,11 +129,12 @@ async function measure(system: System, asked: readonly Asked[], { corpus, passag
   const recall: Record<(typeof depths)[number], number[]> = { 2: [], 5: [], 10: [], 20: [] };
   const all10: number[] = [];
   const ms: number[] = [];
+  const fetchPassages: FetchPassages = (wanted) => Promise.resolve(wanted.map(({ ordinal }) => passages[ordinal] ?? null));
   const run = (text: string, vector: Asked['vector'], more: Partial<SearchRequest>) =>
     search(
       { text, k: 20, ...system.request, ...more },
       [corpus.source],
-      { vector: system.dense ? vector : null, fetchPassages: (wanted) => Promise.resolve(wanted.map(({ ordinal }) => passages[ordinal] ?? null)), now: () => performance.now(), signal },
+      { vector: system.dense ? vector : null, fetchPassages, now: () => performance.now(), signal },
       system.parameters,
     );
   for (const { question, vector } of asked) {
