@@ -54,6 +54,13 @@ export interface Fault {
   readonly detail: string;
 }
 
+/** The second model, which plans. */
+export interface PlannerView {
+  readonly chosen: string | null;
+  readonly isLoading: boolean;
+  readonly error: string;
+}
+
 export interface ImportView {
   readonly url: string;
   readonly progress: Progress | null;
@@ -77,6 +84,7 @@ export function createApp(options: AppOptions) {
 
   // ---------------------------------------------------------------- what is shown
   const view = signal<View>('ask');
+  const isChoosingMethod = signal(false);
   const modelPanel = signal<'llm' | 'embedder' | null>(null);
   const preferences = signal<Preferences>(readPreferences(options.storage));
   const faults = signal<readonly Fault[]>([]);
@@ -321,6 +329,20 @@ export function createApp(options: AppOptions) {
     }
   }
 
+  const planner = signal<PlannerView>({ chosen: null, isLoading: false, error: '' });
+  async function usePlanner(id: string | null): Promise<void> {
+    planner.value = { chosen: id, isLoading: true, error: '' };
+    let error = '';
+    try {
+      await withController('planner', (stopped) => searcher.models.usePlanner(id, stopped));
+    } catch (thrown) {
+      if (thrown instanceof AppError) error = thrown.message;
+      else report(thrown);
+    } finally {
+      planner.value = { chosen: searcher.models.planner?.modelId ?? null, isLoading: false, error };
+    }
+  }
+
   const endpointKey = 'endpoint';
   /** Resolves with whether the server is in use now. */
   async function useEndpoint(url: string, model: string, options: EndpointOptions = {}): Promise<boolean> {
@@ -494,7 +516,7 @@ export function createApp(options: AppOptions) {
 
   return {
     ...createPassages(searcher),
-    view, modelPanel, preferences, setPreferences, faults, report, dismissFault, update, safeStart,
+    view, modelPanel, isChoosingMethod, planner, usePlanner, preferences, setPreferences, faults, report, dismissFault, update, safeStart,
     draft, draftNotice, setDraft, examples, preview,
     ...control, ask, revise, newQuestion, method, chooseMethod, broken, dismissBroken, resumeBroken,
     stored, refreshHistory, openRun, removeRun,

@@ -35,6 +35,12 @@ export const wishLimits: Readonly<Record<NumberWish, { readonly min: number; rea
   seed: { min: 0, max: 999_999, label: 'Seed', about: 'The same seed gives the same run.' },
 };
 
+export const effortLabels: Readonly<Record<Preferences['effort'], readonly [word: string, about: string]>> = {
+  quick: ['Quick', 'One search for each step, few model calls.'],
+  normal: ['Normal', 'Up to three rounds of search for each step.'],
+  thorough: ['Thorough', 'More rounds and more passages. On a CPU this takes long.'],
+};
+
 /** `quick`, `normal` and `thorough` as overrides of the agent's limits. `normal` overrides nothing. */
 export const effortSettings: Readonly<Record<Preferences['effort'], Partial<AgentSettings>>> = {
   quick: { depths: [5], maxLlmCalls: 10, maxSearches: 10, samples: 2 },

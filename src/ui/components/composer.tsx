@@ -2,10 +2,8 @@
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { cutText, maxQuestionCharacters } from '../../launch.ts';
 import type { App } from '../app.ts';
-import { efforts, type Preferences } from '../preferences.ts';
+import { effortLabels, heeds } from '../run-options.ts';
 import { Icon } from './icon.tsx';
-
-const effortLabels: Readonly<Record<Preferences['effort'], string>> = { quick: 'Quick', normal: 'Normal', thorough: 'Thorough' };
 
 /** True for the Enter that sends. While an input method composes, Enter belongs to it; 229 is how Safari says so after the composition has ended. */
 export function sendsQuestion(event: Pick<KeyboardEvent, 'key' | 'shiftKey' | 'altKey' | 'isComposing' | 'keyCode'>): boolean {
@@ -102,22 +100,12 @@ export function Composer({ app, boxId }: { readonly app: App; readonly boxId: st
                 <input type="checkbox" checked={app.preferences.value.checkPlan} onChange={(event) => app.setPreferences({ checkPlan: event.currentTarget.checked })} />
                 <span>Let me check the plan first</span>
               </label>
-              <label class="option">
-                <span>Effort</span>
-                <select
-                  value={app.preferences.value.effort}
-                  onChange={(event) => {
-                    const effort = efforts.find((item) => item === event.currentTarget.value);
-                    if (effort !== undefined) app.setPreferences({ effort });
-                  }}
-                >
-                  {efforts.map((effort) => (
-                    <option key={effort} value={effort}>
-                      {effortLabels[effort]}
-                    </option>
-                  ))}
-                </select>
-              </label>
+              <button type="button" class="button button-link option-method" data-testid="choose-method" aria-haspopup="dialog" onClick={() => (app.isChoosingMethod.value = true)}>
+                <span class="visually-hidden">How to search: </span>
+                {app.method.value?.label ?? 'Method'}
+                {app.method.value !== undefined && heeds(app.method.value).effort ? `, ${effortLabels[app.preferences.value.effort][0].toLowerCase()}` : ''}
+                <Icon name="down" />
+              </button>
             </>
           ) : null}
         </div>

@@ -9,6 +9,7 @@ import { Boundary } from './boundary.tsx';
 import { Composer } from './composer.tsx';
 import { Notice } from './controls.tsx';
 import { HistoryView } from './history-view.tsx';
+import { MethodPanel, PassageDialog } from './later.ts';
 import { Mark } from './icon.tsx';
 import { LibraryView } from './library-view.tsx';
 import { ModelPanel } from './model-panel.tsx';
@@ -108,6 +109,8 @@ function Shell({ app }: { readonly app: App }) {
         {view === 'ask' ? <AskView app={app} /> : view === 'library' ? <LibraryView app={app} /> : view === 'history' ? <HistoryView app={app} /> : <SettingsView app={app} />}
       </main>
       <ModelPanel app={app} />
+      {app.isChoosingMethod.value ? <MethodPanel app={app} /> : null}
+      {app.passageTrail.value.length > 0 ? <PassageDialog app={app} /> : null}
       <Announcer app={app} />
     </>
   );
@@ -160,6 +163,8 @@ function Banners({ app }: { readonly app: App }) {
   const update = app.update.value;
   const live = app.liveId.value;
   const isElsewhere = live !== null && (app.view.value !== 'ask' || app.shownId.value !== live);
+  const broken = app.broken.value;
+  const canResume = broken !== null && (broken.model === null || app.hasLlm.value);
   const liveRun = live === null ? undefined : app.runs.value.get(live);
   return (
     <div class="banners">
@@ -187,6 +192,17 @@ function Banners({ app }: { readonly app: App }) {
           <button type="button" class="button button-plain" onClick={update}>
             Reload with it
           </button>
+        </Notice>
+      )}
+      {broken === null || app.view.value !== 'ask' || app.shownId.value !== null ? null : (
+        <Notice tone="info" onDismiss={app.dismissBroken}>
+          <span>
+            The page was closed before this question was answered: <bdi>{visibleLine(broken.question).slice(0, 120)}</bdi>
+          </span>
+          <button type="button" class="button button-plain" data-testid="resume" disabled={!canResume} onClick={() => void app.resumeBroken().catch(app.report)}>
+            Go on
+          </button>
+          {canResume ? null : <span class="section-note">A language model must be loaded for it.</span>}
         </Notice>
       )}
       {isElsewhere && liveRun !== undefined ? (

@@ -1,14 +1,10 @@
 /** Wishes that last: looks, plan check, effort. And what the page is. */
 import type { App } from '../app.ts';
 import { efforts, themes, type Preferences } from '../preferences.ts';
+import { effortLabels } from '../run-options.ts';
 import { Privacy } from './library-view.tsx';
 
 const themeLabels: Readonly<Record<Preferences['theme'], string>> = { system: 'As the system', light: 'Light', dark: 'Dark' };
-const effortLabels: Readonly<Record<Preferences['effort'], readonly [string, string]>> = {
-  quick: ['Quick', 'One search for each step, few model calls.'],
-  normal: ['Normal', 'Up to three rounds of search for each step.'],
-  thorough: ['Thorough', 'More rounds and more passages. On a CPU this takes long.'],
-};
 
 export function SettingsView({ app }: { readonly app: App }) {
   const preferences = app.preferences.value;

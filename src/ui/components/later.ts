@@ -1,0 +1,13 @@
+/** The parts of the page that come when they are needed, or when nothing else is to do. */
+import { lazy } from './lazy.tsx';
+
+export const MethodPanel = lazy('the list of methods', async () => (await import('./method-panel.tsx')).MethodPanel);
+export const PassageDialog = lazy('the passage', async () => (await import('./passage-dialog.tsx')).PassageDialog);
+export const StatePanel = lazy('the state of the search', async () => (await import('./state-panel.tsx')).StatePanel);
+export const TableView = lazy('the table', async () => (await import('./table-view.tsx')).TableView);
+export const StepEditor = lazy('the editor', async () => (await import('./step-editor.tsx')).StepEditor);
+
+/** Rejects where one does not come; it is asked for again when it is drawn. */
+export async function preloadLater(): Promise<void> {
+  for (const part of [MethodPanel, PassageDialog, StatePanel, TableView, StepEditor]) await part.preload();
+}
