@@ -213,7 +213,7 @@ export function createApp(options: AppOptions) {
   }
 
   /** Goes on from a run with a change of the person's: what the change does not reach is not worked out again. */
-  async function revise(from: RunView, edit: RunEdit): Promise<void> {
+  async function revise(from: RunView, edit: RunEdit, _reason = ''): Promise<void> {
     view.value = 'ask';
     const edits = addEdit(from.search.edits, edit);
     await control.begin(from.question, false, () => searcher.ask(from.question, { revision: { from: from.id, edits } }));

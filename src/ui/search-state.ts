@@ -3,7 +3,8 @@
  * conflicts. Pure; part of the view that `reduceRun` makes. Lists keep the order of the events.
  */
 import type { AgentEvent, AgentEventBody, RunEdit, StateSummary } from '../agent/events.ts';
-import type { NodeView } from './state.ts';
+import type { NodeView, RunView } from './state.ts';
+import { formatCount, plural } from './text/format.ts';
 
 type Told<K extends AgentEventBody['kind']> = Omit<Extract<AgentEventBody, { kind: K }>, 'kind'>;
 
@@ -142,4 +143,15 @@ export function treeRows(tree: SearchState['tree']): readonly TreeRow[] {
 export function hasSearchState(state: SearchState): boolean {
   const { summary, gate, weights, revisionOf: _, ...lists } = state;
   return [summary, gate, weights].some((item) => item !== null) || Object.values(lists).some((list) => list.length > 0);
+}
+
+/** One line on what the fold holds. */
+export function stateSummary(run: Pick<RunView, 'search' | 'phase'>): string {
+  const { summary, trajectories, revisionOf } = run.search;
+  const parts: string[] = [];
+  if (summary !== null) parts.push(`${plural(summary.pool, 'passage')} found, ${formatCount(summary.curated.length)} kept`);
+  if (trajectories.length > 0) parts.push(plural(trajectories.length, 'way', 'ways'));
+  if (summary !== null && run.phase !== 'ended') parts.push(`${plural(summary.budget.callsLeft, 'model call')} left`);
+  if (revisionOf !== null) parts.push('goes on from an earlier run');
+  return parts.join(' · ');
 }

@@ -1,9 +1,11 @@
 /** Everything one step did: its searches, the passages found and how, the quotes recorded, the quotes refused, the short answer. */
+import { useState } from 'preact/hooks';
 import type { Hit } from '../../corpus/retriever.ts';
 import type { App } from '../app.ts';
 import { stopNote, type NodeView, type RejectedQuote, type RunView } from '../state.ts';
 import { visibleLine, visibleText } from '../text/display.ts';
 import { formatDuration, plural } from '../text/format.ts';
+import { StepEditor } from './later.ts';
 import { HitItem, PassageTitle } from './passage.tsx';
 import { corpusNames } from './results.tsx';
 
@@ -33,6 +35,9 @@ export function NodeDetail({ app, run, node, isBrief = false }: { readonly app: 
   const quoted = new Set(node.evidence.map((item) => item.passage.id));
   const item = (hit: Hit) => <HitItem key={hit.passage.id} hit={hit} corpus={names.get(hit.passage.corpus) ?? ''} isQuoted={quoted.has(hit.passage.id)} />;
   const note = node.status === 'failed' ? stopNote(node.stop) : '';
+  const [isEditing, setEditing] = useState(false);
+  // Trajectories and trees have steps of several ways; what would go on from a change there is not one run.
+  const isEditable = node.searches.length > 0 && run.search.trajectories.length === 0 && run.search.tree.length === 0;
   const label = node.id === 0 ? 'The question as a whole' : `Step ${node.id}`;
   return (
     <section class="detail" id={`step-${node.id}-detail`} aria-label={`${label} in detail`}>
@@ -53,7 +58,9 @@ export function NodeDetail({ app, run, node, isBrief = false }: { readonly app: 
           </ul>
         </>
       )}
-      {node.searches.length === 0 ? (
+      {node.stop === 'user' && node.status === 'answered' ? (
+        <p class="empty">You gave the answer of this step.</p>
+      ) : node.searches.length === 0 ? (
         <p class="empty">{node.status === 'open' ? 'Waits for the steps it builds on.' : node.status === 'skipped' ? 'The run ended before this step.' : 'Searching.'}</p>
       ) : (
         <>
@@ -96,6 +103,15 @@ export function NodeDetail({ app, run, node, isBrief = false }: { readonly app: 
             ))}
           </ul>
         </details>
+      )}
+      {!isEditable ? null : isEditing ? (
+        <StepEditor app={app} run={run} node={node} onDone={() => setEditing(false)} />
+      ) : (
+        <div class="row">
+          <button type="button" class="button button-quiet" onClick={() => setEditing(true)}>
+            Change<span class="visually-hidden"> {node.id === 0 ? 'the search' : `step ${node.id}`}</span> and go on
+          </button>
+        </div>
       )}
       {run.phase !== 'ended' && node.status === 'running' && node.searches.length > 0 ? <p class="working">Reading</p> : null}
     </section>

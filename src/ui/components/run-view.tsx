@@ -1,12 +1,15 @@
 /** A question that was asked: stage and answer, plan, sources, passages, cost. The question itself stays in the box above, ready to be changed. */
 import { useState } from 'preact/hooks';
+import { methodById } from '../../agent/methods/registry.ts';
 import type { App } from '../app.ts';
+import { hasSearchState, stateSummary } from '../search-state.ts';
 import { stageOf, stopNote, type RunView as RunState } from '../state.ts';
 import { formatCount, formatDuration, plural } from '../text/format.ts';
 import { answerAsMarkdown, answerAsText } from '../text/export.ts';
 import { visibleLine } from '../text/display.ts';
 import { AnswerView, Sources, StreamedAnswer } from './answer-view.tsx';
 import { Notice } from './controls.tsx';
+import { StatePanel, TableView } from './later.ts';
 import { PlanEditor } from './plan-editor.tsx';
 import { PlanView } from './plan-view.tsx';
 import { Results } from './results.tsx';
@@ -14,6 +17,8 @@ import { Results } from './results.tsx';
 /** `5 model calls · 1,204 prompt tokens (830 cached) …`, live and at the end. */
 function CostLine({ run, elapsedMs }: { readonly run: RunState; readonly elapsedMs: number }) {
   const { cost } = run;
+  // The default needs no mention, and a run without a model says so itself.
+  const label = run.method === 'foray' || run.method === 'extractive' ? undefined : methodById(run.method)?.label;
   const cached = cost.cachedTokens > 0 ? `, ${formatCount(cost.cachedTokens)} of them cached` : '';
   return (
     <p class="cost figures" data-testid="cost">
@@ -29,6 +34,8 @@ function CostLine({ run, elapsedMs }: { readonly run: RunState; readonly elapsed
           <span>{plural(cost.outputTokens, 'output token')}</span>
         </>
       )}
+      {run.reusedCalls === 0 ? null : <span>{plural(run.reusedCalls, 'call')} taken over from before</span>}
+      {label === undefined ? null : <span>{label}</span>}
     </p>
   );
 }
@@ -84,6 +91,22 @@ function Actions({ app, run }: { readonly app: App; readonly run: RunState }) {
   );
 }
 
+/** Folded until the person opens it; drawn only while it is open. */
+function StateFold({ run }: { readonly run: RunState }) {
+  const [isOpen, setOpen] = useState(false);
+  if (!hasSearchState(run.search)) return null;
+  const summary = stateSummary(run);
+  return (
+    <details class="more run-state" open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary data-testid="state-fold">
+        State of the search{summary === '' ? '' : ': '}
+        <span class="figures">{summary}</span>
+      </summary>
+      {isOpen ? <StatePanel run={run} /> : null}
+    </details>
+  );
+}
+
 export function RunView({ app, run }: { readonly app: App; readonly run: RunState }) {
   const isLive = app.liveId.value === run.id;
   const hasText = run.streamed.trim() !== '';
@@ -104,6 +127,21 @@ export function RunView({ app, run }: { readonly app: App; readonly run: RunStat
           </Notice>
         ))}
         {run.answer !== null ? <AnswerView app={app} answer={run.answer} /> : hasText ? <StreamedAnswer text={run.streamed} isBrokenOff={run.phase === 'ended'} /> : null}
+        {run.search.conflicts.map((conflict, index) => (
+          <Notice key={`conflict ${index}`} tone="warn">
+            <span>
+              Your documents and the shard say different things:{' '}
+              {conflict.answers.map((answer, i) => (
+                <span key={i}>
+                  {i > 0 ? '; ' : ''}
+                  {answer.source === 'own' ? 'yours' : 'the shard'}: <bdi>{visibleLine(answer.answer)}</bdi>
+                </span>
+              ))}
+              . Yours go first.
+            </span>
+          </Notice>
+        ))}
+        {run.table === null ? null : <TableView app={app} run={run} table={run.table} />}
         {run.error === null ? null : (
           <Notice tone="bad">
             <p>{run.error.kind === 'app' ? run.error.message : 'Something unexpected went wrong while the question was being answered. The plan and the passages are kept.'}</p>
@@ -119,7 +157,10 @@ export function RunView({ app, run }: { readonly app: App; readonly run: RunStat
         <CostLine run={run} elapsedMs={isLive ? app.elapsedMs.value : run.cost.wallMs} />
         {isLive && run.answer === null ? null : <Actions app={app} run={run} />}
       </section>
-      {run.phase === 'held' && run.plan !== null ? <PlanEditor key={run.id} app={app} plan={run.plan} question={run.question} /> : <PlanView app={app} run={run} />}
+      <div class="run-steps">
+        {run.phase === 'held' && run.plan !== null ? <PlanEditor key={run.id} app={app} plan={run.plan} question={run.question} /> : <PlanView app={app} run={run} />}
+        <StateFold run={run} />
+      </div>
       {run.answer === null ? null : <Sources app={app} answer={run.answer} />}
       {run.answer !== null && run.answer.mode !== 'not-found' && run.answer.mode !== 'extractive' ? (
         app.preview.value === null ? null : (

@@ -49,17 +49,6 @@ function Names({ names }: { readonly names: readonly string[] }) {
 
 const stepName = (node: number | null): string => (node === null || node === 0 ? 'Whole question' : `Step ${node}`);
 
-/** One line on what the fold holds. */
-export function stateSummary(run: RunView): string {
-  const { summary, trajectories, revisionOf } = run.search;
-  const parts: string[] = [];
-  if (summary !== null) parts.push(`${plural(summary.pool, 'passage')} found, ${formatCount(summary.curated.length)} kept`);
-  if (trajectories.length > 0) parts.push(plural(trajectories.length, 'way', 'ways'));
-  if (summary !== null && run.phase !== 'ended') parts.push(`${plural(summary.budget.callsLeft, 'model call')} left`);
-  if (revisionOf !== null) parts.push('goes on from an earlier run');
-  return parts.join(' · ');
-}
-
 export function StatePanel({ run }: { readonly run: RunView }) {
   const { search } = run;
   const titles = titlesOf(run);
