@@ -32,8 +32,8 @@ export interface SearcherOptions {
   readonly readJson: (path: string) => Promise<unknown>;
 }
 
-/** Passages per background batch: small, so that a question's own embedding never waits long behind it. */
-const embeddingBatch = 4;
+/** Passages per background batch. The embedder takes turns text by text, so a question never waits for a batch; larger ones spare calls and transactions. */
+const embeddingBatch = 16;
 
 export function createSearcher(options: SearcherOptions): Searcher {
   const corpus = createHost<CorpusWorkerApi>({ name: 'corpus', spawn: spawnCorpusWorker });
@@ -48,7 +48,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
   /** Imports of this page by the address of their shard. */
   const imports = new Map<string, AbortController>();
   const status = (item: CorpusSummary): CorpusStatus => corpusStatus(item, models.embedder, item.state === 'importing' && imports.has(item.sourceUrl));
-  const device = probeDevice(() => llmHost.call('probe', null));
+  const device = probeDevice(() => llmHost.call('probe', null), () => corpus.call('probeVectors', undefined));
   const localModels: Promise<LocalModels> = options.readJson('models/index.json').then(decodeLocalModels);
 
   const models = createModelService({

@@ -2,6 +2,7 @@
 import { kernelBinaries } from 'virtual:foray-kernel';
 import { browserNet, createModelFiles } from '../src/corpus/download.ts';
 import { createTabChannel } from '../src/corpus/import.ts';
+import { probeVectors } from '../src/corpus/kernel/batch.ts';
 import { openKernel } from '../src/corpus/kernel/kernel.ts';
 import { createLibrary } from '../src/corpus/library.ts';
 import type { Library } from '../src/corpus/library.ts';
@@ -10,7 +11,7 @@ import { createStore } from '../src/corpus/store.ts';
 import type { StoreNotice } from '../src/corpus/store.ts';
 import { vectorBudgetBytes } from '../src/corpus/vector-set.ts';
 import type { CorpusWorkerApi } from '../src/corpus/worker-api.ts';
-import { readEnvironment } from '../src/engine/device.ts';
+import { readEnvironment, requestComputeDevice } from '../src/engine/device.ts';
 import { serve } from '../src/engine/serve.ts';
 
 const locks = permittedLocks(navigator.locks);
@@ -36,6 +37,14 @@ serve<CorpusWorkerApi>({
   deleteDocument: ({ id }) => library.deleteDocument(id),
   nextUnembedded: ({ embedder, dimensions, limit }) => library.nextUnembedded(embedder, dimensions, limit),
   storeVectors: (batch) => library.storeVectors(batch),
+  probeVectors: async () => {
+    const device = await requestComputeDevice();
+    try {
+      return await probeVectors(await kernel, device, () => performance.now());
+    } finally {
+      device?.destroy();
+    }
+  },
   async storage() {
     const available = await store.available().catch(() => false);
     const [estimate, persisted] = await Promise.all([

@@ -8,10 +8,12 @@ import { createProgressMeter } from '../progress.ts';
 import type { OnProgress, Progress } from '../progress.ts';
 import { downloadBytes } from './download.ts';
 import type { Net } from './download.ts';
+import { scalarKernel } from './kernel/kernel.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { checkPart, manifestFile, maxManifestBytes, parseManifest, readPassageDirectory, sha256Hex, verifyPart } from './shard.ts';
 import type { ShardManifest, ShardPart } from './shard.ts';
 import type { PartRow, Store } from './store.ts';
+import { deriveBits } from './vector-index.ts';
 import { splitVectors } from './vectors.ts';
 
 /** The name under which own documents appear next to the shards. */
@@ -174,7 +176,7 @@ async function fetchManifest(folder: URL, net: Net, signal: AbortSignal, onProgr
 async function importParts(
   folder: URL,
   shard: { readonly text: string; readonly manifest: ShardManifest; readonly digest: string },
-  { store, net }: ImportTools,
+  { store, net, kernel }: ImportTools,
   signal: AbortSignal,
   onProgress: OnProgress,
 ): Promise<void> {
@@ -221,7 +223,7 @@ async function importParts(
         checkPart(bytes, part, manifest, { deep: true });
         report('storing', file);
         both.throwIfAborted();
-        await store.putPart(id, digest, ...rowsOf(bytes, part, manifest.vectors?.mean));
+        await store.putPart(id, digest, ...rowsOf(bytes, part, manifest.vectors?.mean, await kernel));
         arrived.delete(file);
         finished += part.bytes;
         report('storing', file);
@@ -265,10 +267,15 @@ async function fetchPart(folder: URL, part: ShardPart, net: Net, signal: AbortSi
 }
 
 /** A part as the store keeps it: passages block by block, vectors in a head and blocks of rows where the shard states their mean, everything else whole. */
-export function rowsOf(bytes: Uint8Array<ArrayBuffer>, part: Omit<ShardPart, 'sha256'>, mean?: readonly number[]): [PartRow, readonly Uint8Array[]] {
+export function rowsOf(
+  bytes: Uint8Array<ArrayBuffer>,
+  part: Omit<ShardPart, 'sha256'>,
+  mean?: readonly number[],
+  kernel: Kernel = scalarKernel,
+): [PartRow, readonly Uint8Array[]] {
   const { file, kind, first, count } = part;
   if (kind === 'vectors' && mean !== undefined) {
-    const { blocks, places } = splitVectors(bytes, first, Float32Array.from(mean), file);
+    const { blocks, places } = splitVectors(bytes, first, Float32Array.from(mean), file, (rows, centre) => deriveBits(kernel, rows, centre));
     return [{ file, kind, first, count, blocks: places, bytes: bytes.length }, blocks];
   }
   const directory = kind === 'passages' ? readPassageDirectory(bytes, bytes.length, file) : null;

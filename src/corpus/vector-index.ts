@@ -3,6 +3,7 @@
  * exactly, all codes in one pass. Pure. Rows are kept in the order they came, so that ties go to the earlier one; rows of zeros are left out and never found.
  */
 import type { Kernel, KernelInstance } from './kernel/kernel.ts';
+import { centredBits } from './vectors.ts';
 import type { QuantisedRows } from './vectors.ts';
 
 export interface VectorHits {
@@ -45,8 +46,26 @@ export interface VectorIndex {
    * A query of zeros, of other length or with a value that is not finite finds nothing.
    */
   search(query: Float32Array, k: number, candidates: number | null): VectorHits;
+  /** The rows themselves, for a scorer elsewhere: valid until the next change. `stride`: bytes a row, padded with zeros. */
+  rows(): { readonly codes: Int8Array<ArrayBuffer>; readonly stride: number; readonly count: number };
+  /** The `k` best by dot products with all rows, from a query of this `step` (`codeQuery`). */
+  bestOf(dots: Int32Array, step: number, k: number): VectorHits;
   /** Ordinals of the `candidates` rows whose bits are nearest, in row order. */
   nearest(query: Float32Array, candidates: number): Uint32Array<ArrayBuffer>;
+}
+
+/** A query as 12-bit numbers, padded with zeros to `stride`: value ≈ step × code. Step 0: of another length, all zeros, or with a value that is not finite. */
+export function codeQuery(query: Float32Array, dimensions: number, stride: number): { readonly codes: Int16Array<ArrayBuffer>; readonly step: number } {
+  const codes = new Int16Array(stride);
+  if (query.length !== dimensions) return { codes, step: 0 };
+  let largest = 0;
+  for (const x of query) {
+    if (!Number.isFinite(x)) return { codes, step: 0 };
+    largest = Math.max(largest, Math.abs(x));
+  }
+  if (largest === 0) return { codes, step: 0 };
+  for (let i = 0; i < dimensions; i++) codes[i] = Math.round(((query[i] ?? 0) / largest) * queryRange);
+  return { codes, step: largest / queryRange };
 }
 
 /** Bytes of the bits of one row. */
@@ -149,28 +168,22 @@ export function createVectorIndex(kernel: Kernel, options: VectorIndexOptions): 
 
   /** Puts the query into memory in every form that the kernel reads. Returns the step of its 12-bit form, 0 for one that finds nothing. */
   function writeQuery(query: Float32Array): number {
-    if (query.length !== dimensions || count === 0) return 0;
-    let largest = 0;
-    for (const x of query) {
-      if (!Number.isFinite(x)) return 0;
-      largest = Math.max(largest, Math.abs(x));
-    }
-    if (largest === 0) return 0;
+    const { codes: fine, step } = codeQuery(query, dimensions, stride);
+    if (step === 0 || count === 0) return 0;
     const { buffer } = machine.memory;
-    const fine = new Int16Array(buffer, layout.query, stride).fill(0);
+    new Int16Array(buffer, layout.query, stride).set(fine);
     const split = new Uint8Array(buffer, layout.split, 2 * stride).fill(0);
     const coarse = new Uint8Array(buffer, layout.coarse, stride).fill(coarseRange + 1);
     const asked = new Uint8Array(buffer, layout.asked, bitStride).fill(0);
     for (let i = 0; i < stride; i++) {
       const x = query[i] ?? 0;
-      const code = Math.round((x / largest) * queryRange);
-      fine[i] = code;
+      const code = fine[i] ?? 0;
       split[i] = (code + queryRange + 1) & 127;
       split[stride + i] = (code + queryRange + 1) >> 7;
-      coarse[i] = Math.round((x / largest) * coarseRange) + coarseRange + 1;
+      coarse[i] = Math.round((x / (step * queryRange)) * coarseRange) + coarseRange + 1;
       if (i < dimensions && x > (mean[i] ?? 0)) asked[i >> 3] = (asked[i >> 3] ?? 0) | (1 << (i & 7));
     }
-    return largest / queryRange;
+    return step;
   }
 
   /** Lists candidates in `listRows`. */
@@ -275,6 +288,12 @@ export function createVectorIndex(kernel: Kernel, options: VectorIndexOptions): 
       const scales = new Float32Array(buffer, layout.scales, count);
       return best(new Uint32Array(buffer, layout.listRows, listed), new Int32Array(buffer, layout.listOut, listed), scales, step, ordinals, wanted);
     },
+    rows: () => ({ codes: new Int8Array(machine.memory.buffer, layout.codes, count * stride), stride, count }),
+    bestOf(dots, step, k) {
+      const wanted = step === 0 ? 0 : Math.min(Math.max(0, Math.floor(k)), count);
+      const all = Uint32Array.from({ length: wanted === 0 ? 0 : count }, (_, row) => row);
+      return best(all, dots, new Float32Array(machine.memory.buffer, layout.scales, count), step, ordinals, wanted);
+    },
     nearest(query, candidates) {
       const wanted = Math.min(Math.max(0, Math.floor(candidates)), count);
       if (wanted === 0 || writeQuery(query) === 0) return new Uint32Array(0);
@@ -282,6 +301,14 @@ export function createVectorIndex(kernel: Kernel, options: VectorIndexOptions): 
       return new Uint32Array(machine.memory.buffer, layout.listRows, listed).map((row) => ordinals[row] ?? 0);
     },
   };
+}
+
+/** The bits of rows by the kernel: what `centredBits` computes. */
+export function deriveBits(kernel: Kernel, rows: QuantisedRows, mean: Float32Array): Uint8Array<ArrayBuffer> {
+  const index = createVectorIndex(kernel, { dimensions: rows.dimensions, mean, capacity: rows.count });
+  index.append(rows, 0);
+  // Rows of zeros are not in the index: then the plain way, which has a place for each.
+  return index.count === rows.count ? index.bitsOf(rows.count) : centredBits(rows, mean);
 }
 
 /** The `k` best of listed rows. `k` is small, so insertion is cheaper than a heap. */

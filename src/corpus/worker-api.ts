@@ -5,6 +5,7 @@
 import type { WireError } from '../errors.ts';
 import type { ServedCall } from '../engine/wire.ts';
 import type { Progress } from '../progress.ts';
+import type { VectorVerdict } from './kernel/batch.ts';
 import type { Neighbours, Passage, SearchRequest, SearchResult, TermFrequencies } from './retriever.ts';
 
 /** A shard, or the person's own documents together (`kind: 'own'`, id `own`, listed while there is at least one document). */
@@ -145,6 +146,9 @@ export interface CorpusWorkerApi {
     readonly dimensions: number;
     readonly values: Float32Array;
   }): Promise<void>;
+
+  /** Which kernel searches vectors, and whether a graphics device would do batches faster: measured once, on made-up rows. */
+  probeVectors(): Promise<VectorVerdict>;
 
   /** `persist()` is not here: browsers offer it to pages only (`navigator.storage.persist()` on the main thread). */
   storage(): Promise<StorageSummary>;

@@ -3,6 +3,8 @@
  * Probing never throws: what cannot be found out counts as not there.
  */
 
+import type { VectorVerdict } from '../corpus/kernel/batch.ts';
+
 export interface GpuFacts {
   readonly vendor: string;
   readonly architecture: string;
@@ -26,6 +28,8 @@ export interface DeviceVerdict {
   readonly threads: number;
   /** One line for the person. */
   readonly summary: string;
+  /** How vectors are searched here; absent where it could not be found out in time. */
+  readonly vectors?: VectorVerdict;
 }
 
 export type GpuProbe = { readonly gpu: GpuFacts; readonly error: null } | { readonly gpu: null; readonly error: 'device/no-webgpu' | 'device/no-adapter' };
@@ -179,14 +183,25 @@ export async function timeWorkers(threads: number): Promise<number> {
 }
 
 /** The verdict for this page. `probeInWorker` runs `probeGpu` in a worker (`LlmWorkerApi.probe`); its failure counts as no WebGPU there. */
-export async function probeDevice(probeInWorker: () => Promise<GpuProbe>): Promise<DeviceVerdict> {
+export async function probeDevice(probeInWorker: () => Promise<GpuProbe>, probeVectors: () => Promise<VectorVerdict | null> = async () => null): Promise<DeviceVerdict> {
   const environment = readEnvironment();
   const [page, worker, threads] = await Promise.all([
     probeGpu(),
     probeInWorker().catch((): GpuProbe => ({ gpu: null, error: 'device/no-webgpu' })),
     measureThreads(environment, timeWorkers),
   ]);
-  return createVerdict(page, worker, environment, threads);
+  const verdict = createVerdict(page, worker, environment, threads);
+  // After the threads: both measure, and would disturb each other. Nothing that answers a question waits for this.
+  const vectors = await withTimeout(probeVectors(), 2000).catch(() => null);
+  return vectors === null ? verdict : { ...verdict, vectors };
+}
+
+/** A device for computing, without any optional feature; null where there is no adapter, or only a software one and `allowsSoftware` is false. */
+export async function requestComputeDevice(allowsSoftware = false, gpu: GpuLike | undefined = globalThis.navigator?.gpu): Promise<GPUDevice | null> {
+  if (gpu === undefined || gpu === null) return null;
+  const adapter = await withTimeout(gpu.requestAdapter({ powerPreference: 'high-performance' }), 5000).catch(() => null);
+  if (adapter === null || (isSoftware(adapter) && !allowsSoftware)) return null;
+  return adapter.requestDevice().catch(() => null);
 }
 
 function withTimeout<T>(promise: Promise<T>, ms: number): Promise<T> {

@@ -1,6 +1,7 @@
 /**
  * Measures on a shard's own vectors how many candidates the first step of a vector search must list (DESIGN.md, "Vectors"): sampled passages are the queries,
- * their 10 nearest neighbours by exact scan the truth. Parts are read one at a time; memory holds one part and an eighth of the rest. The same shard gives the same numbers.
+ * their 10 nearest neighbours by exact scan the truth. Parts are read one at a time; memory holds one part and an eighth of the rest.
+ * The same shard gives the same numbers.
  */
 import type { Kernel } from '../../src/corpus/kernel/kernel.ts';
 import type { ShardManifest } from '../../src/corpus/shard.ts';

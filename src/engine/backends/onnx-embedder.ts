@@ -7,6 +7,7 @@ import { AppError, abortError } from '../../errors.ts';
 import { finishBatch } from '../embedder.ts';
 import type { Embedder } from '../embedder.ts';
 import type { EmbedderRow } from '../models.ts';
+import { nextTurn } from '../next-turn.ts';
 
 export interface OnnxEmbedderOptions {
   /** The model folder's name under `env.localModelPath`; default the row's id. */
@@ -28,7 +29,7 @@ export async function openOnnxEmbedder(row: EmbedderRow, options: OnnxEmbedderOp
       const values = new Float32Array(texts.length * row.dimensions);
       for (const [i, text] of texts.entries()) {
         // The runtime computes on this thread; a turn of the event loop lets a stop message in.
-        await new Promise((resolve) => setTimeout(resolve));
+        await nextTurn();
         if (signal.aborted) throw abortError();
         const pooled: Promise<{ readonly data: ArrayLike<number> }> = extract(kind === 'query' ? row.queryPrefix + text : text, { pooling: row.pooling === 'cls' ? 'cls' : 'mean' });
         const output = await guard(pooled);

@@ -16,6 +16,7 @@ import {
 import { AppError, abortError } from '../../errors.ts';
 import { createProgressMeter } from '../../progress.ts';
 import { probeGpu } from '../device.ts';
+import { nextTurn } from '../next-turn.ts';
 import type { GenerateEvent, GenerateRequest, GenerateResult, Llm, LlmInfo, Message, TokenLogprob } from '../llm.ts';
 import type { LlmLoadRequest } from '../worker-api.ts';
 import { createEventQueue, generationError, loading, withSchemaInstruction } from './backend.ts';
@@ -295,15 +296,4 @@ class StopAtText extends StoppingCriteria {
     this.text += text;
     return text;
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { AppError } from '../../../src/errors.ts';
 import { scalarKernel } from '../../../src/corpus/kernel/kernel.ts';
-import { createVectorIndex } from '../../../src/corpus/vector-index.ts';
+import { createVectorIndex, deriveBits } from '../../../src/corpus/vector-index.ts';
 import { centredBits, encodeVectors, openVectorHead, openVectorSegment, quantise, splitVectors } from '../../../src/corpus/vectors.ts';
 import { clusteredRows } from '../../fixtures/vectors.ts';
 
@@ -70,6 +70,7 @@ describe('a stored part', () => {
         index.append(rows, 0);
         expect(Buffer.from(index.bitsOf(count)).equals(bits)).toBe(true);
         expect(Buffer.from(centredBits(rows, mean)).equals(bits)).toBe(true);
+        expect(Buffer.from(deriveBits(scalarKernel, rows, mean)).equals(bits)).toBe(true);
       }),
       { numRuns: 12 },
     );

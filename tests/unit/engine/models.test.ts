@@ -56,8 +56,10 @@ describe('catalogue', () => {
     }
   });
 
-  it('has golden vectors of unit length for every embedder', () => {
-    for (const row of catalogue.filter((one) => one.role === 'embedder')) {
+  it('has golden vectors of unit length for every embedder whose weights are known byte for byte', () => {
+    const known = catalogue.filter((one) => one.role === 'embedder' && one.files.some((file) => file.sha256 !== null));
+    expect(known.map(({ id }) => id)).toEqual(['minilm', 'bge-small', 'wordllama']);
+    for (const row of known) {
       const golden = goldenVectors(row.id);
       expect(golden.length, row.id).toBeGreaterThan(0);
       for (const { vector } of golden) {
