@@ -10,7 +10,7 @@ import { chromium, type BrowserContext, type Page } from '@playwright/test';
 import { build } from 'vite';
 import { analysisName } from '../../src/corpus/analysis.ts';
 import { openKernel } from '../../src/corpus/kernel/kernel.ts';
-import { createLexicalBuilder } from '../../src/corpus/lexical.ts';
+import { createLexicalBuilder } from '../../src/corpus/lexical-builder.ts';
 import { encodeLinks, encodeTitles, type TitleRow } from '../../src/corpus/links.ts';
 import type { PassageRow } from '../../src/corpus/passages.ts';
 import { encodePassages, formatVersion, manifestFile, serialiseManifest, sha256Hex, type PartKind, type ShardManifest, type ShardPart } from '../../src/corpus/shard.ts';
