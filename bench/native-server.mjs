@@ -241,7 +241,9 @@ async function scorePrompt(body) {
     onTokenResult(i, { next }) {
       const at = start + i + 1;
       const highest = Math.max(...next.logits.values());
-      logprobs[at] = { [tokens[at]]: { logprob: next.logits.get(tokens[at]) - highest - Math.log(next.totalLogitWeight), rank: null, decoded_token: model.detokenize([tokens[at]], true) } };
+      const token = tokens[at];
+      const logprob = next.logits.get(token) - highest - Math.log(next.totalLogitWeight);
+      logprobs[at] = { [token]: { logprob, rank: null, decoded_token: model.detokenize([token], true) } };
     },
   });
   return { logprobs, usage: { prompt_tokens: tokens.length, completion_tokens: 0, total_tokens: tokens.length, prompt_tokens_details: { cached_tokens: start } } };

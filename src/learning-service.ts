@@ -65,7 +65,8 @@ const editSchema = v.array(
     reason: v.string(),
   }),
 );
-const ratingSchema = v.array(v.object({ runId: v.string(), question: v.string(), rating: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(5)), text: v.pipe(v.string(), v.maxLength(4000)) }));
+const stars = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(5));
+const ratingSchema = v.array(v.object({ runId: v.string(), question: v.string(), rating: stars, text: v.pipe(v.string(), v.maxLength(4000)) }));
 const sampledSchema = v.array(v.object({ iteration: v.number(), qid: v.string(), samples: v.number() }));
 
 interface State {

@@ -205,7 +205,9 @@ export class Tools {
     readonly deps: AgentDeps,
     readonly signal: AbortSignal,
     private readonly publish: (event: AgentEventBody) => void,
-    private readonly options: { readonly method?: string; readonly factor?: number; readonly earlierMs?: number; readonly ledger?: Ledger; readonly sampling?: Sampling } = {},
+    private readonly options: {
+      readonly method?: string; readonly factor?: number; readonly earlierMs?: number; readonly ledger?: Ledger; readonly sampling?: Sampling;
+    } = {},
   ) {
     this.#ledger = options.ledger ?? new Ledger(deps.now, options.earlierMs ?? 0);
   }
@@ -292,8 +294,10 @@ export class Tools {
     if (!this.#worthSearching(node, query)) return { hits: [], fresh: [], repeated: true };
     this.#checkTime();
     const started = this.deps.now();
-    const { profileTerms } = this.deps;
-    const request = { ...(profileTerms === undefined ? {} : { terms: profileTerms }), text: query, k: this.settings.retrieve, dense: this.settings.dense, links: this.settings.links, ...options };
+    const terms = this.deps.profileTerms;
+    const request = {
+      ...(terms === undefined ? {} : { terms }), text: query, k: this.settings.retrieve, dense: this.settings.dense, links: this.settings.links, ...options,
+    };
     const result = await this.#ledger.timed(() =>
       this.deps.retriever.search(this.deps.corpora === undefined ? request : { corpora: this.deps.corpora, ...request }, this.signal),
     );

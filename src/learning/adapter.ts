@@ -87,8 +87,8 @@ export interface AdapterGradient {
 }
 
 /**
- * Loss and gradient over a batch: Σ w_i · mean over positives p of −log softmax(s_p) among p, the example's negatives and the positives of the other examples, divided by Σ w,
- * plus the decay. `start` is the adapter training began with.
+ * Loss and gradient over a batch: Σ w_i · mean over positives p of −log softmax(s_p) among p, the example's negatives and the positives of the other examples,
+ * divided by Σ w, plus the decay. `start` is the adapter training began with.
  */
 export function adapterGradient(
   adapter: Adapter, start: Adapter, batch: readonly AdapterExample[], options: Pick<AdapterOptions, 'temperature' | 'decay'>,

@@ -54,15 +54,16 @@ export function buildBank(samples: readonly Sample[]): Exemplar[] {
   const exemplars = [...best.values()].flatMap((sample) => {
     const found = new Map<string, Exemplar>();
     for (const step of sample.steps) {
-      const turn = step.kind === 'call' ? (step.messages.at(-1)?.content ?? '') : '';
-      if (step.kind !== 'call' || turn === '' || step.output === '') continue;
-      const tokens = estimateTokens(turn) + estimateTokens(step.output);
+      const asked = step.kind === 'call' ? (step.messages.at(-1)?.content ?? '') : '';
+      if (step.kind !== 'call' || asked === '' || step.output === '') continue;
+      const { turn, output } = shortened(asked, step.output);
+      const tokens = estimateTokens(turn) + estimateTokens(output);
       if (tokens > longest) continue;
       const at = step.node ?? 0;
       // The last call of its kind is the one that the trajectory went on from.
       found.set(`${step.purpose} ${at}`, {
         purpose: step.purpose, method: sample.method, qid: sample.qid, question: sample.question, move: moveOf(sample.question), hops: hopsOf(sample), step: at,
-        turn, output: step.output, tokens, quality: sample.answerLogp?.mean ?? 0,
+        turn, output, tokens, quality: sample.answerLogp?.mean ?? 0,
       });
     }
     return [...found.values()];
@@ -81,6 +82,21 @@ export function buildBank(samples: readonly Sample[]): Exemplar[] {
     }
   }
   return kept;
+}
+
+/**
+ * A reading of many numbered sentences as a reading of three: the one that was cited and its neighbours, numbered anew. Other calls, and readings that cite
+ * nothing that was offered, stay as they are (and are then mostly too long to keep).
+ */
+function shortened(turn: string, output: string): { readonly turn: string; readonly output: string } {
+  const cited = Number(/"sentence":\s*(\d+)/.exec(output)?.[1] ?? 0);
+  const lines = turn.split('\n');
+  const at = lines.findIndex((line) => line.startsWith(`${cited}. `));
+  if (cited === 0 || at < 0) return { turn, output };
+  const isNumbered = (line: string): boolean => /^\d+\. /.test(line);
+  const near = lines.flatMap((line, i) => (isNumbered(line) && Math.abs(i - at) <= 1 ? [i] : []));
+  const kept = lines.flatMap((line, i) => (!isNumbered(line) ? [line] : near.includes(i) ? [line.replace(/^\d+/, String(near.indexOf(i) + 1))] : []));
+  return { turn: kept.join('\n'), output: output.replace(/("sentence":\s*)\d+/, `$1${near.indexOf(at) + 1}`) };
 }
 
 export interface BankState {

@@ -3,11 +3,11 @@
  * explains that answer, w(z) ∝ p(y | x, z). Pure over interfaces: how a run is made and how answers are compared come in. One question at a time, so that a stopped
  * E-step goes on at the next question.
  */
-import { jsonSchemaOf, complete, type Llm, type Message } from '../engine/llm.ts';
 import * as v from 'valibot';
 import type { AnswerLogp } from '../agent/events.ts';
 import { answerTurn, prefix, type Fact } from '../agent/prompts.ts';
 import { effectiveSize, isInformative, logLikelihood, softmax, type LikelihoodOptions } from '../agent/trajectories.ts';
+import { complete, jsonSchemaOf, type Llm, type Message } from '../engine/llm.ts';
 import { factsOf, type Sample } from './samples.ts';
 
 export interface TrainQuestion {
@@ -72,7 +72,8 @@ export async function weigh(question: TrainQuestion, samples: readonly Sample[],
   }
   const canWeigh = scored.every((sample) => sample.answerLogp !== null);
   // Without any likelihood the answer's F1 is the reward: reward-weighted, and marked so.
-  const weights = softmax(scored.map((sample) => (canWeigh && sample.answerLogp !== null ? logLikelihood(sample.answerLogp, options) : Math.log(Math.max(1e-3, sample.f1)))));
+  const scoreOf = ({ answerLogp, f1 }: Sample): number => (canWeigh && answerLogp !== null ? logLikelihood(answerLogp, options) : Math.log(Math.max(1e-3, f1)));
+  const weights = softmax(scored.map(scoreOf));
   const methods = scored.flatMap((sample) => (sample.answerLogp === null ? [] : [sample.answerLogp.method]));
   return {
     qid: question.id,

@@ -143,7 +143,8 @@ export function dpoRecords(samples: readonly Sample[], edits: readonly EditPair[
       for (const note of sample.process) {
         const step = sample.steps.find((one) => one.t === note.t);
         if (note.refined === null || step?.kind !== 'search' || step.query === note.refined) continue;
-        const prompt = ask(`search: ${sample.questions[String(step.node)] ?? sample.question}${note.note === '' ? '' : `\nlast search: ${note.note}`}`);
+        const asked = sample.steps.find((one) => one.kind === 'record' && one.node === step.node);
+        const prompt = ask(`search: ${asked?.kind === 'record' && asked.question !== '' ? asked.question : sample.question}${note.note === '' ? '' : `\nlast search: ${note.note}`}`);
         records.push({ prompt, chosen: say(note.refined), rejected: say(step.query), why: 'more_good_queries', qid });
       }
     }

@@ -2,6 +2,7 @@
  * One iteration of generalised EM on the device (METHODS §3.2, §8.1–8.2): E-step over training questions, then each part that was asked for is trained on the weighted
  * trajectories and checked on held-back questions; what is not shown to be no worse is rolled back. Pure over interfaces; the page and the benchmark share it.
  */
+import { reordered } from '../agent/learned.ts';
 import type { Hit, Passage } from '../corpus/retriever.ts';
 import type { Llm } from '../engine/llm.ts';
 import { checkPart, type PairedInterval } from './acceptance.ts';
@@ -93,7 +94,9 @@ interface Lesson {
 const depth = 5;
 const negativesPerQuery = 8;
 
-export async function learn(train: readonly LearnQuestion[], dev: readonly LearnQuestion[], deps: LearnDeps, options: LearnOptions, signal: AbortSignal): Promise<LearnResult> {
+export async function learn(
+  train: readonly LearnQuestion[], dev: readonly LearnQuestion[], deps: LearnDeps, options: LearnOptions, signal: AbortSignal,
+): Promise<LearnResult> {
   const started = deps.now();
   const weighted = await weightQuestions(train, deps, options, signal);
   const samples = weighted.filter((question) => question.informative).flatMap((question) => question.samples);
@@ -125,10 +128,8 @@ export async function learn(train: readonly LearnQuestion[], dev: readonly Learn
   if (options.parts.includes('bank') && !fromGold && after !== null) {
     const bank = buildBank(samples);
     const withBank = bank.length === 0 ? null : await evaluateAll(dev, { ...current, bank }, 'bank', deps, signal);
-    const check = checkPart(
-      { part: 'bank', metric: 'f1', supervision: 'trajectories', trained: bank.length, before: withBank === null ? [] : after.map(({ f1 }) => f1), after: (withBank ?? []).map(({ f1 }) => f1) },
-      deps.interval,
-    );
+    const f1s = { before: withBank === null ? [] : after.map(({ f1 }) => f1), after: (withBank ?? []).map(({ f1 }) => f1) };
+    const check = checkPart({ part: 'bank', metric: 'f1', supervision: 'trajectories', trained: bank.length, ...f1s }, deps.interval);
     versions.bank = { value: bank, check };
     if (check.accepted) after = withBank;
   }
@@ -149,7 +150,10 @@ export async function learn(train: readonly LearnQuestion[], dev: readonly Learn
     informative: weighted.filter((question) => question.informative).length,
     scoring: scorings.length === 0 || scorings.includes(null) ? 'none' : scorings.includes('verify') ? 'verify' : scorings.includes('topn') ? 'topn' : 'exact',
     checks: Object.values(versions).map((version) => version.check),
-    cost: { llmCalls: sumOf(all, (s) => s.cost.llmCalls), promptTokens: sumOf(all, (s) => s.cost.promptTokens), outputTokens: sumOf(all, (s) => s.cost.outputTokens), wallMs: deps.now() - started },
+    cost: {
+      llmCalls: sumOf(all, ({ cost }) => cost.llmCalls), promptTokens: sumOf(all, ({ cost }) => cost.promptTokens), outputTokens: sumOf(all, ({ cost }) => cost.outputTokens),
+      wallMs: deps.now() - started,
+    },
   };
   return { record, versions, weighted };
 }
@@ -200,7 +204,9 @@ export function sampleLessons(samples: readonly Sample[]): Lesson[] {
   });
 }
 
-async function learnAdapter(lessons: readonly Lesson[], held: readonly Lesson[], deps: LearnDeps, options: LearnOptions, signal: AbortSignal): Promise<PartVersion<'adapter'>> {
+async function learnAdapter(
+  lessons: readonly Lesson[], held: readonly Lesson[], deps: LearnDeps, options: LearnOptions, signal: AbortSignal,
+): Promise<PartVersion<'adapter'>> {
   const { embedder } = deps;
   const examples: AdapterExample[] = [];
   for (const [i, lesson] of lessons.entries()) {
@@ -251,7 +257,7 @@ async function learnSelector(
     const hits = await deps.retrieve(lesson.query, adapter, signal);
     before.push(recallOf(hits, lesson, deps));
     const scores = selectorRows(lesson.question, lesson.query, hits).map((row) => logit(value, row));
-    after.push(recallOf(hits.map((hit, j) => ({ hit, score: scores[j] ?? 0 })).sort((a, b) => b.score - a.score || a.hit.rank - b.hit.rank).map(({ hit }) => hit), lesson, deps));
+    after.push(recallOf(reordered(hits, scores), lesson, deps));
   }
   return { value, check: checkPart({ part: 'selector', metric: 'supportRecall', supervision: options.supervision, trained: examples.length, before, after }, deps.interval) };
 }

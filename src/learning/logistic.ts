@@ -65,7 +65,12 @@ export function trainLogistic(
 ): { readonly model: LogisticModel; readonly losses: readonly number[] } {
   const total = examples.reduce((sum, example) => sum + example.weight, 0) || 1;
   const means = features.map((_, i) => examples.reduce((sum, { x, weight }) => sum + weight * (x[i] ?? 0), 0) / total);
-  const scales = features.map((_, i) => Math.sqrt(examples.reduce((sum, { x, weight }) => sum + weight * ((x[i] ?? 0) - (means[i] ?? 0)) ** 2, 0) / total) || 1);
+  const scales = features.map((_, i) => {
+    const mean = means[i] ?? 0;
+    const deviation = Math.sqrt(examples.reduce((sum, { x, weight }) => sum + weight * ((x[i] ?? 0) - mean) ** 2, 0) / total);
+    // Rounding leaves a feature that never changes a deviation that is not quite 0.
+    return deviation > 1e-9 * Math.max(1, Math.abs(mean)) ? deviation : 1;
+  });
   let model: LogisticModel = { features, weights: features.map(() => 0), bias: 0, means, scales };
   const losses: number[] = [];
   for (let epoch = 0; epoch < options.epochs && examples.length > 0; epoch++) {

@@ -9,8 +9,6 @@ import type { Message } from '../engine/llm.ts';
 import { AppError } from '../errors.ts';
 
 export interface Sample extends Trajectory {
-  /** Sub-questions as they were worked on, placeholders filled, by node. */
-  readonly questions: Readonly<Record<string, string>>;
   /** Title and text of the passages that were shown or recorded, by id. */
   readonly passages: Readonly<Record<string, { readonly title: string; readonly text: string }>>;
   /** The messages that all its calls begin with; the `call` steps hold what follows. */
@@ -37,8 +35,6 @@ export interface SampleContext {
 /** The samples of a run, unscored: one, or as many as the method sampled. */
 export function samplesOf(events: readonly AgentEvent[], context: SampleContext): Sample[] {
   const texts = passagesOf(events);
-  const questions: Record<string, string> = {};
-  for (const event of events) if (event.kind === 'nodeStarted') questions[String(event.node)] = event.question;
   return trajectoriesOf(events, context).map((trajectory): Sample => {
     const ids = new Set(
       trajectory.steps.flatMap((step) => {
@@ -55,7 +51,7 @@ export function samplesOf(events: readonly AgentEvent[], context: SampleContext)
     const head = commonHead(calls);
     const steps = trajectory.steps.map((step) => (step.kind === 'call' ? { ...step, messages: step.messages.slice(head.length) } : step));
     // What the model thought of its own answer is no likelihood of the right one.
-    return { ...trajectory, steps, head, answerLogp: null, questions, passages, licence: context.licence, priorLogp: null, em: 0, f1: 0, supportRecall: null };
+    return { ...trajectory, steps, head, answerLogp: null, passages, licence: context.licence, priorLogp: null, em: 0, f1: 0, supportRecall: null };
   });
 }
 
@@ -88,7 +84,7 @@ const sampleSchema = v.looseObject({
   steps: v.array(
     v.variant('kind', [
       v.looseObject({ kind: v.literal('search'), node, query: v.string(), docs: v.array(v.object({ id: v.string(), rank: finite, score: finite, new: v.boolean() })) }),
-      v.looseObject({ kind: v.literal('record'), node, evidence: v.array(v.object({ doc: v.string(), span: v.tuple([finite, finite]), text: v.string() })), sufficient: v.boolean(), subAnswer: v.string() }),
+      v.looseObject({ kind: v.literal('record'), node, question: v.string(), evidence: v.array(v.object({ doc: v.string(), span: v.tuple([finite, finite]), text: v.string() })), sufficient: v.boolean(), subAnswer: v.string() }),
       v.looseObject({ kind: v.literal('plan'), plan: v.looseObject({ nodes: v.array(v.looseObject({ id: finite, q: v.string() })) }) }),
       v.looseObject({ kind: v.literal('think'), text: v.string() }),
       v.looseObject({ kind: v.literal('select'), kept: v.array(v.string()), dropped: v.array(v.string()) }),
@@ -97,7 +93,6 @@ const sampleSchema = v.looseObject({
     ]),
   ),
   process: v.array(v.looseObject({ t: finite, novel: v.picklist([0, 1]), useful: v.nullable(v.picklist([0, 1])) })),
-  questions: v.record(v.string(), v.string()),
   head: v.array(v.object({ role: v.picklist(['system', 'user', 'assistant']), content: v.string() })),
   passages: v.record(v.string(), v.object({ title: v.string(), text: v.string() })),
   licence: v.string(),
@@ -124,10 +119,10 @@ export interface RecordedFact {
 }
 
 /** What the trajectory recorded, in order: the z of p(y | x, z) without the detours. */
-export function factsOf(sample: Pick<Sample, 'steps' | 'questions' | 'question'>): RecordedFact[] {
+export function factsOf(sample: Pick<Sample, 'steps' | 'question'>): RecordedFact[] {
   return sample.steps.flatMap((step) =>
     step.kind === 'record' && (step.subAnswer !== '' || step.evidence.length > 0)
-      ? [{ question: sample.questions[String(step.node)] ?? sample.question, answer: step.subAnswer, quotes: step.evidence.map((item) => item.text) }]
+      ? [{ question: step.question === '' ? sample.question : step.question, answer: step.subAnswer, quotes: step.evidence.map((item) => item.text) }]
       : [],
   );
 }

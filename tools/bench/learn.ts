@@ -73,7 +73,9 @@ const optionsSchema = v.object({
   embedder: v.optional(v.picklist(['none', ...embedderIds]), 'none'),
   out: v.optional(v.string(), join(root, 'bench', 'results', 'tmp', 'learn')),
   settings: json(agentSettingsSchema),
-  adapter: json(v.partial(v.strictObject({ rank: v.number(), epochs: v.number(), batch: v.number(), rate: v.number(), momentum: v.number(), temperature: v.number(), decay: v.number() }))),
+  adapter: json(
+    v.partial(v.strictObject({ rank: v.number(), epochs: v.number(), batch: v.number(), rate: v.number(), momentum: v.number(), temperature: v.number(), decay: v.number() })),
+  ),
 });
 
 function whole(fallback: number, least: number) {
@@ -97,7 +99,10 @@ export async function learnCommand(args: readonly string[], signal: AbortSignal)
   const { 'dev-limit': devLimit, parts, settings, adapter, ...rest } = parsed.output;
   const known = <T extends object>(given: T): T => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as T;
   return runLearnBench(
-    { ...rest, devLimit, parts: parts ?? (rest.llm === 'none' ? ['adapter', 'selector'] : partIds), settings: known(settings) as Partial<AgentSettings>, adapter: known(adapter) as LearnBenchOptions['adapter'] },
+    {
+      ...rest, devLimit, parts: parts ?? (rest.llm === 'none' ? ['adapter', 'selector'] : partIds),
+      settings: known(settings) as Partial<AgentSettings>, adapter: known(adapter) as LearnBenchOptions['adapter'],
+    },
     signal,
   );
 }
@@ -226,7 +231,9 @@ export async function runLearnBench(options: LearnBenchOptions, signal: AbortSig
 }
 
 /** The files of METHODS §9 from the informative questions; the same trajectory sampled in two iterations counts in the later one. */
-async function writeExports(out: string, weighted: readonly WeightedQuestion[], golds: ReadonlyMap<string, readonly string[]>): Promise<Record<string, readonly string[]>> {
+async function writeExports(
+  out: string, weighted: readonly WeightedQuestion[], golds: ReadonlyMap<string, readonly string[]>,
+): Promise<Record<string, readonly string[]>> {
   const latest = new Map(weighted.filter(({ informative }) => informative).map((question) => [question.qid, question]));
   const samples = [...latest.values()].flatMap((question) => question.samples);
   if (samples.length === 0) return {};
