@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- agent|selftest|page|native-server`: measurements anyone can repeat. Progress goes to stderr, the result to stdout; its last line is one line of JSON.
- * `npm run bench -- agent|page|recall|native-server`: measurements anyone can repeat. Progress goes to stderr, the result to stdout; its last line is one line of JSON.
+ * `npm run bench -- agent|learn|page|recall|retrieval|selftest|native-server`: measurements anyone can repeat. Progress goes to stderr, the result to stdout;
+ * its last line is one line of JSON.
  * Exit code 0: done; 1: it could not be done, with the reason; 2: wrong usage; 130: stopped (the same command goes on).
  */
 import { spawn } from 'node:child_process';
@@ -36,6 +36,8 @@ const usage = `Usage:
     Support recall and all-gold@10 of each ingredient of the search, in Node. FILE as for agent.
   npm run bench -- recall --learn FILE.json --set QUESTIONS,PASSAGES|union,EMBEDDER|none [--set …] [--limit N]
     Learns the weights of the ranking from train splits and writes them; prints what cross-validation says of them.
+  npm run bench -- retrieval [--n 10000,100000,1000000] [--out DIR] [--peers LIST] [--kinds vectors,text]
+    Foray's retrieval and that of other engines, side by side; the peers are installed by npm ci --prefix bench --ignore-scripts.
   npm run bench -- native-server --model FILE.gguf [--port 8089] [--threads 2] [--context 4096] [--slots 3] [--modules DIR]
     An OpenAI-compatible server around native llama.cpp, for --llm http:. Install it first: npm i --prefix bench --ignore-scripts
 `;
@@ -176,6 +178,21 @@ async function recall(args: string[], signal: AbortSignal): Promise<string> {
   return runRecallBench({ questions: values.questions, passages: values.passages, embedder, limit, seed, out: values.out ?? null }, signal, log);
 }
 
+async function retrieval(args: string[], signal: AbortSignal): Promise<string> {
+  const { values } = parseArgs({ args, options: { n: text, out: text, peers: text, kinds: text } });
+  const { engineIds, runRetrievalBench } = await import('./bench/retrieval.ts');
+  const list = (value: string): string[] => value.split(',').filter((part) => part !== '');
+  const sizes = list(values.n ?? '10000,100000').map((part) => whole(part, 'n', 0, 100));
+  const peers = values.peers === undefined ? null : list(values.peers);
+  const unknown = peers?.find((id) => !engineIds.includes(id));
+  if (unknown !== undefined) throw new UsageError(`--peers: ${unknown} is none of ${engineIds.join(', ')}`);
+  const all = ['vectors', 'text'] as const;
+  const kinds = values.kinds === undefined ? all : all.filter((kind) => list(values.kinds ?? '').includes(kind));
+  if (kinds.length === 0 || sizes.length === 0) throw new UsageError('--kinds is vectors, text or both; --n is a list of numbers');
+  const out = values.out ?? join(root, 'bench', 'results', 'tmp', 'retrieval');
+  return runRetrievalBench({ sizes: sizes.sort((a, b) => a - b), out, peers, kinds, command: ['npm run bench -- retrieval', ...args].join(' ') }, signal);
+}
+
 function nativeServer(args: readonly string[]): Promise<number> {
   return new Promise((done) => {
     const child = spawn(process.execPath, [join(root, 'bench', 'native-server.mjs'), ...args], { stdio: 'inherit' });
@@ -202,8 +219,8 @@ async function main(args: readonly string[]): Promise<number> {
       process.stdout.write(`${line}\n`);
       return isRight ? 0 : 1;
     } else if (command === 'page') process.stdout.write(`${await page(rest, stop.signal)}\n`);
-    else if (command === 'page') process.stdout.write(`${await page(rest, stop.signal)}\n`);
     else if (command === 'recall') process.stdout.write(`${await recall(rest, stop.signal)}\n`);
+    else if (command === 'retrieval') process.stdout.write(`${await retrieval(rest, stop.signal)}\n`);
     else throw new UsageError(command === undefined ? 'what is to be measured?' : `there is no ${command}`);
     return 0;
   } catch (error) {

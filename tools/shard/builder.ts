@@ -70,6 +70,8 @@ export interface BuildContext {
   /** Milliseconds. */
   readonly now: () => number;
   readonly limits?: Partial<PartLimits>;
+  /** Stands in for the embedder that the options name: vectors that exist already. Disposed of at the end. */
+  readonly embedder?: NodeEmbedder;
 }
 
 export interface BuildResult {
@@ -113,7 +115,7 @@ export async function buildShard(options: BuildOptions, context: BuildContext): 
   await build.writeTitles();
   await build.writeWords();
   await build.writeLinks();
-  const embedder = options.embedder === 'none' ? null : await openNodeEmbedder(options.embedder);
+  const embedder = options.embedder === 'none' ? null : (context.embedder ?? (await openNodeEmbedder(options.embedder)));
   try {
     if (embedder !== null) await build.writeVectors(embedder);
     const manifest = await build.finish(embedder);
