@@ -25,6 +25,8 @@ const usage = `Usage:
     Writes run.jsonl, summary.json and config.json to DIR (default bench/results/tmp/DATASET).
   npm run bench -- selftest
     The toy case of METHODS Appendix A through the real loop: prints its known figures and compares them.
+  npm run bench -- methods [--write] [--results SUMMARY.json,…]
+    The registry as one line of JSON. --write renews docs/methods.md, its measured column from the summaries of agent runs.
   npm run bench -- page [--passages FILE|union] [--embedder wordllama] [--repeats 5] [--profile [DIR]]
     Bytes of the shell, time to the first hit on a warm start, import speed.
     agent and page take --dist DIR: a built page other than dist/, which is built when it is outdated.
@@ -213,6 +215,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   try {
     if (command === 'agent') process.stdout.write(`${await agent(rest, stop.signal)}\n`);
+    else if (command === 'methods') process.stdout.write(`${await (await import('./bench/methods.ts')).methodsCommand(rest)}\n`);
     else if (command === 'learn') process.stdout.write(`${await (await import('./bench/learn.ts')).learnCommand(rest, stop.signal)}\n`);
     else if (command === 'selftest') {
       const { line, isRight } = await (await import('./bench/selftest.ts')).runSelftest();

@@ -294,10 +294,9 @@ export class Tools {
     if (!this.#worthSearching(node, query)) return { hits: [], fresh: [], repeated: true };
     this.#checkTime();
     const started = this.deps.now();
-    const terms = this.deps.profileTerms;
-    const request = {
-      ...(terms === undefined ? {} : { terms }), text: query, k: this.settings.retrieve, dense: this.settings.dense, links: this.settings.links, ...options,
-    };
+    const { retrieve: k, dense, links } = this.settings;
+    const terms = [...(this.deps.profileTerms ?? []), ...(options.terms ?? [])];
+    const request = { text: query, k, dense, links, ...options, ...(terms.length === 0 ? {} : { terms }) };
     const result = await this.#ledger.timed(() =>
       this.deps.retriever.search(this.deps.corpora === undefined ? request : { corpora: this.deps.corpora, ...request }, this.signal),
     );
@@ -502,7 +501,8 @@ export async function* runMethod(
   };
 
   const cleaned = cleanQuestion(rawQuestion, deps.settings.maxQuestionCharacters);
-  const tools = new Tools(cleaned.text, known.depsOf(recalling(deps, runId)), signal, publish, { method: method.id, factor: method.limitFactor?.(deps.settings) ?? 1, earlierMs });
+  const factor = method.limitFactor?.(deps.settings) ?? 1;
+  const tools = new Tools(cleaned.text, known.depsOf(recalling(deps, runId)), signal, publish, { method: method.id, factor, earlierMs });
   let finished = false;
   const work = (async () => {
     try {

@@ -10,6 +10,7 @@ import { foray } from './foray.ts';
 import { localFirst } from './local-first.ts';
 import { mindsearch } from './mindsearch.ts';
 import { opera } from './opera.ts';
+import { flare, ircot, iterRetGen, react, searchO1Method, selfAsk } from './published.ts';
 import { reSearcher } from './re-searcher.ts';
 import { searchPlanner } from './search-planner.ts';
 import { sira } from './sira.ts';
@@ -22,7 +23,7 @@ export const methods: readonly Method[] = [
   foray,
   apex, apexConsistent, exsearch,
   smartsearch, reSearcher, opera, adasearch, sira, mindsearch, cosearch, tree, bestOf, foraging, localFirst, searchPlanner, toolLoop, table,
-  rag, direct, extractive,
+  rag, direct, ircot, selfAsk, react, iterRetGen, flare, searchO1Method, extractive,
 ];
 
 export function methodById(id: string): Method | undefined {
