@@ -29,7 +29,8 @@ export function wordsOf(text: string): string[] {
     .filter((word) => word !== '' && word !== 'a' && word !== 'an' && word !== 'the');
 }
 
-const pronounSubject = /^(?:who|what|when|where|which|how|is|was|did|does|do|are|were)\b[^#]*\b(?:he|she|it|they|him|her|his|their|its|this person|that person)\b/i;
+// Pronouns in lower case only: a title may begin with one.
+const pronounSubject = /^(?:[Ww]ho|[Ww]hat|[Ww]hen|[Ww]here|[Ww]hich|[Hh]ow|[Ii]s|[Ww]as|[Dd]id|[Dd]oes|[Dd]o|[Aa]re|[Ww]ere)\b[^#]*\b(?:he|she|it|they|him|her|his|their|its|this person|that person)\b/;
 
 /** All the faults of a plan against its question; empty means valid. */
 export function faultsOf(plan: Plan, question: string): string[] {
@@ -86,6 +87,24 @@ function withoutComparingStep(steps: readonly string[]): readonly string[] {
   const last = steps.at(-1) ?? '';
   const compares = placeholdersOf(last).length >= 2 && (isComparison(last) || answerTypeOf(last) === 'yes-no');
   return compares && steps.length > 2 ? steps.slice(0, -1) : steps;
+}
+
+/**
+ * A plan out of one usable step: that step first, then the question itself with what was found beside it. For planners that find the first step and miss the
+ * rest. null where no step is a part of the question that names something of it.
+ */
+export function hintedPlan(steps: readonly string[], question: string, source: Plan['source']): Plan | null {
+  const asked = new Set(wordsOf(question));
+  const wanted = answerTypeOf(question);
+  const usable = steps.filter((step) => {
+    const words = wordsOf(step);
+    const known = words.filter((word) => asked.has(word) || [...asked].some((other) => word.length > 4 && other.startsWith(word.slice(0, 4)))).length;
+    return placeholdersOf(step).length === 0 && words.length >= 3 && words.length < asked.size && known * 10 >= words.length * 6 && inventedEntities(step, question).length === 0 && entitiesOf(` x ${step.charAt(0).toLowerCase()}${step.slice(1)}`).length > 0;
+  });
+  const first = usable.find((step) => answerTypeOf(step) !== wanted) ?? usable[0];
+  if (first === undefined) return null;
+  const plan = planFromSteps([first, `${question.replace(/[\s?.]+$/, '')} (#1)?`], question, source);
+  return faultsOf(plan, question).length === 0 && plan.nodes.length === 2 ? plan : null;
 }
 
 export function singleStep(question: string, source: 'router' | 'single-step'): Plan {
@@ -153,6 +172,8 @@ export function isComparison(question: string): boolean {
  */
 export function looksOneHop(question: string): boolean {
   if (isComparison(question)) return false;
+  // "the country where X lies", "the land formerly known as X": something unnamed has to be found first.
+  if (/\bthe (?:[\p{L}-]+ ){1,3}(?:where|that|which|who|whose|containing|formerly|known as|in which)\b/u.test(question)) return false;
   const nested = (question.match(/\b(?:of|by|whose|who|which|that|where|in which|'s|’s)\b|['’]s\b/gi) ?? []).length;
   return wordsOf(question).length <= 9 && entitiesOf(question).length <= 1 && nested <= 1;
 }

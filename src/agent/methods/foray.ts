@@ -4,7 +4,7 @@
  * everywhere, sentence packing, typed answers checked in code, deeper retrieval on failure (§4.12), and never worse than one search over the whole question.
  */
 import type { Evidence, NodeStatus, Plan, PlanNode, StopReason } from '../events.ts';
-import { answerTypeOf, entitiesOf, faultsOf, fixSteps, inventedEntities, looksOneHop, planFromSteps, readyNodes, singleStep, substitute, wordsOf } from '../plan.ts';
+import { answerTypeOf, entitiesOf, faultsOf, fixSteps, hintedPlan, inventedEntities, isComparison, looksOneHop, planFromSteps, readyNodes, singleStep, substitute, wordsOf } from '../plan.ts';
 import { contentWords, evidenceOf, isUnknown, readsAsOrder, shortAnswer, stemOf } from '../evidence.ts';
 import { editedPlan } from '../edits.ts';
 import { decide } from '../compare.ts';
@@ -73,6 +73,8 @@ async function planByModel(tools: Tools): Promise<Plan> {
       const plan = faults.length === 0 ? asWritten : planFromSteps(fixed, question, rung === 'llm' ? 'llm-fixed' : 'llm-repaired');
       const problem = faultsOf(plan, question)[0] ?? misfit(plan, question);
       if (problem === null || problem === undefined) return plan;
+      const hinted = hintedPlan(fixed, question, rung === 'llm' ? 'llm-fixed' : 'llm-repaired');
+      if (hinted !== null) return hinted;
       reason = problem;
     }
     if (rung === 'llm') messages.push({ role: 'assistant', content: decoded.result.text.slice(0, 600) }, planRepairTurn(reason));
@@ -84,6 +86,7 @@ async function planByModel(tools: Tools): Promise<Plan> {
 /** What a well-formed plan can still get wrong: inventing names, ending before the question's end, or losing what it is about. */
 function misfit(plan: Plan, question: string): string | null {
   if (plan.nodes.length === 1) return 'it needs more than one step: first find out who or what is meant, then ask about #1';
+  if (plan.final.deps.length > 1 && !isComparison(question)) return 'the steps must build on one another: the last one uses the answers of the others';
   for (const node of plan.nodes) {
     const [invented] = inventedEntities(node.q, question);
     if (invented !== undefined) return `step ${node.id} names "${invented}", which is not in the question`;

@@ -183,12 +183,23 @@ describe('plans', () => {
   });
 
   it('mends cycles, self-references and too many steps without asking again', async () => {
-    const steps = ['Who founded Vale Glassworks?', 'Where was #2 born?', 'On which river is #7?', ...Array.from({ length: 20 }, (_, i) => `What lies near #3 on side ${i}?`)];
+    const steps = ['Who founded Vale Glassworks?', 'Where was #2 born?', 'On which river is #7?', ...Array.from({ length: 20 }, (_, i) => `Which town lies near #${i + 3}?`)];
     const events = await collect(start('foray', { script: (request, call, text) => (text.startsWith('PLAN') ? JSON.stringify({ steps: steps.slice(0, 6) }) : toyScript(request, call, text)) }).events);
     const plan = planOf(events);
     expect(plan.source).toBe('llm-fixed');
-    expect(plan.nodes.map((node) => node.deps)).toEqual([[], [1], [2], [3], [3], [3]]);
+    expect(plan.nodes.map((node) => node.deps)).toEqual([[], [1], [2], [3], [4], [5]]);
     expect(events.some((event) => event.kind === 'llmCalled' && event.purpose === 'plan-repair')).toBe(false);
+  });
+
+  it('puts the question itself behind a plan that is only its first step', async () => {
+    const events = await collect(start('foray', { script: (request, call, text) => (text.startsWith('PLAN') ? '{"steps":["Who founded Vale Glassworks?"]}' : toyScript(request, call, text)) }).events);
+    expect(planOf(events)).toMatchObject({ source: 'llm-fixed', nodes: [{ q: 'Who founded Vale Glassworks?' }, { q: 'On which river is the birthplace of the founder of Vale Glassworks (#1)?', deps: [1] }] });
+  });
+
+  it('does not take steps that lead nowhere for a plan', async () => {
+    const script: Script = (request, call, text) =>
+      text.startsWith('PLAN') ? '{"steps":["Where does the Isk rise?","Which lamps are made?"]}' : text.startsWith('That plan') ? 'no' : toyScript(request, call, text);
+    expect(planOf(await collect(start('foray', { script }).events)).source).toBe('single-step');
   });
 
   it('accepts a repaired plan', async () => {
