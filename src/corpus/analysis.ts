@@ -155,6 +155,12 @@ export function foldLetters(text: string): string {
   return /[^\0-\x7f]/.test(folded) ? folded.replace(/[ßæœøđðþłıħŧ]/g, (c) => folds.get(c) ?? c) : folded;
 }
 
+/** By what titles and words are compared while a question is typed: letters folded, white space as single spaces. */
+export function completionKey(text: string): string {
+  const lower = /^[\0-\x7f]*$/.test(text) ? text.toLowerCase() : foldLetters(text);
+  return lower.replace(/\s+/g, ' ').trimStart();
+}
+
 /** The index term of one word: compatibility-folded, lower case, without diacritics, apostrophes and digit commas, lightly stemmed; '' if nothing is left. */
 export function termOf(word: string): string {
   if (/^[a-z]+$/.test(word)) return stem(word.length > maxTermLength ? word.slice(0, maxTermLength) : word);
@@ -250,4 +256,18 @@ export function weightedQueryTerms(text: string, expansions: readonly { readonly
     for (const term of queryTerms(words)) if (factors.has(term) || factors.size < 2 * maxQueryTerms) factors.set(term, (factors.get(term) ?? 0) + weight);
   }
   return factors;
+}
+
+const maxPhrases = 8;
+
+/** The terms of each phrase that stands in quotation marks, in order; a quoted single word is a phrase of one term. */
+export function quotedPhrases(text: string): string[][] {
+  const quoted = Array.from(text.slice(0, maxQueryLength).matchAll(/"([^"]*)"|\u201c([^\u201c\u201d]+)\u201d/g), ([, straight, curly]) => analyse(straight ?? curly ?? ''));
+  return quoted.filter((terms) => terms.length > 0).slice(0, maxPhrases);
+}
+
+/** Whether the terms follow one another in the text. */
+export function hasPhrase(text: string, phrase: readonly string[]): boolean {
+  const terms = analyse(text);
+  return terms.some((_, i) => phrase.every((term, j) => terms[i + j] === term));
 }

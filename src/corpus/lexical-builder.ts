@@ -1,7 +1,7 @@
 /**
  * Builds the word index of some passages: one segment (`lexical-format.ts`), the same bytes for the same rows. Pure.
  */
-import { eachWord, foldLetters, isStopTerm, termOf } from './analysis.ts';
+import { completionKey, eachWord, isStopTerm, termOf } from './analysis.ts';
 import { blockPostings, headerWords, layout, magic, version } from './lexical-format.ts';
 
 export interface LexicalFields {
@@ -353,7 +353,7 @@ function frequentWords(counted: Counted, frequencies: Uint32Array, numbers: Uint
     slot++;
     if (id < 0 || (frequencies[numbers[id] ?? 0] ?? 0) < minWordPassages) continue;
     const known = best.get(id);
-    if (known === undefined || count > known.count || (count === known.count && word < known.word)) best.set(id, { word, count });
+    if (known === undefined || count > known.count || (count === known.count && word > known.word)) best.set(id, { word, count });
   }
   const rows = [...best]
     .filter(([, { word }]) => word.length >= minWordLength && /^\p{L}+$/u.test(word) && !isStopTerm(termOf(word)))
@@ -361,10 +361,4 @@ function frequentWords(counted: Counted, frequencies: Uint32Array, numbers: Uint
     .sort((a, b) => (frequencies[b.term] ?? 0) - (frequencies[a.term] ?? 0) || a.term - b.term)
     .slice(0, maxWords);
   return rows.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.term - b.term));
-}
-
-/** By what titles and words are compared while a question is typed: letters folded, white space as single spaces. */
-export function completionKey(text: string): string {
-  const lower = /^[\0-\x7f]*$/.test(text) ? text.toLowerCase() : foldLetters(text);
-  return lower.replace(/\s+/g, ' ').trimStart();
 }

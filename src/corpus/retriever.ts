@@ -80,7 +80,7 @@ export interface TermFrequencies {
 }
 
 export interface SearchRequest {
-  /** "Quoted words" are searched as a phrase: passages that have them word for word go before others, and if none has them they count as single words. */
+  /** "Quoted words": of the best candidates those that have them one after the other (after analysis) go first; if none has them they count as single words. */
   readonly text: string;
   readonly k: number;
   /** Follow links between passages from the best hits. Default true. */

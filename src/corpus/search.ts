@@ -5,7 +5,7 @@
 import { abortError } from '../errors.ts';
 import { fuseRanks, shares, type FusionMethod, type RankedEntry } from './fusion.ts';
 import { encodeTitles, openTitles, type LinkGraph, type TitleTable } from './links.ts';
-import { analyse, weightedQueryTerms } from './analysis.ts';
+import { analyse, hasPhrase, quotedPhrases, weightedQueryTerms } from './analysis.ts';
 import { lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
 import { highlight, type PassageRow } from './passages.ts';
 import { features, generalWeights, personalisedPageRank, scoreRows, strengths, weightArray, type CandidateFacts, type CandidateLink, type RankWeights } from './rank.ts';
@@ -419,16 +419,26 @@ export async function search(
   if (context.signal.aborted) throw abortError();
   const asked = request.dense === false ? null : context.vector;
   const vector = asked === null ? null : { ...asked, stored: await searchStored(sources, asked, parameters.candidates) };
-  const { ranked, weights, searched, usedDense } = rank(request, sources, vector, parameters);
+  // Word indexes hold no positions (they would double them): a phrase is looked for in the texts of the best candidates.
+  const phrases = quotedPhrases(request.text);
+  const depth = phrases.length > 0 && request.k > 0 ? Math.max(request.k, parameters.candidates) : request.k;
+  const { ranked, weights, searched, usedDense } = rank({ ...request, k: depth }, sources, vector, parameters);
   const passages = ranked.length === 0 ? [] : await context.fetchPassages(ranked);
   if (context.signal.aborted) throw abortError();
-  const hits: Hit[] = [];
-  ranked.forEach(({ score, paths }, i) => {
+  const found = ranked.flatMap(({ paths }, i) => {
     const passage = passages[i];
-    if (passage === null || passage === undefined) return;
-    hits.push({ passage, score, rank: hits.length + 1, paths, ...highlight(passage.text, passage.sentenceEnds, weights) });
+    return passage === null || passage === undefined ? [] : [{ passage, paths, phrases: phrases.filter((phrase) => contains(passage, phrase)).length }];
+  });
+  if (phrases.length > 0) found.sort((a, b) => b.phrases - a.phrases);
+  const hits = found.slice(0, Math.max(0, request.k)).map(({ passage, paths }, i): Hit => {
+    // Scores go down with the ranks, also where a phrase changed the order.
+    return { passage, score: ranked[i]?.score ?? 0, rank: i + 1, paths, ...highlight(passage.text, passage.sentenceEnds, weights) };
   });
   return { hits, searched, usedDense, ms: context.now() - started };
+}
+
+function contains(passage: Passage, phrase: readonly string[]): boolean {
+  return [passage.text, passage.title, passage.section].some((text) => hasPhrase(text, phrase));
 }
 
 /** The source of one own document. `lexical`: the bytes of its word index; `vectors`: those that exist so far. */

@@ -76,6 +76,7 @@ export interface DocumentsView {
 
 const previewDelayMs = 120;
 const previewPassages = 8;
+const offeredCompletions = 6;
 
 export type App = ReturnType<typeof createApp>;
 
@@ -514,7 +515,19 @@ export function createApp(options: AppOptions) {
     clearTimeout(storageTimer);
   }
 
+  /** What the end of the question may become; nothing where no corpus is complete. */
+  async function completions(beforeCaret: string): Promise<readonly string[]> {
+    try {
+      return await searcher.retriever.complete(beforeCaret, offeredCompletions);
+    } catch (error) {
+      // The question can be typed without help; what is wrong with the library is told there.
+      if (isAbort(error) || error instanceof AppError) return [];
+      throw error;
+    }
+  }
+
   return {
+    completions,
     ...createPassages(searcher),
     view, modelPanel, isChoosingMethod, planner, usePlanner, preferences, setPreferences, faults, report, dismissFault, update, safeStart,
     draft, draftNotice, setDraft, examples, preview,

@@ -301,3 +301,27 @@ test('views have addresses, keep the question, and the theme can be set by hand'
   await page.reload();
   expect(await background()).not.toBe(light);
 });
+
+test('completions: arrows choose, Enter without a choice asks, Escape and an input method close or open nothing', async ({ open }) => {
+  const page = await open({ query: 'pace=5' });
+  const list = page.getByTestId('completions');
+  await box(page).pressSequentially('Which river near Tes');
+  await expect(list.getByRole('option').first()).toHaveText('Teshmoor');
+  await isSound(page, 'completions');
+  await page.keyboard.press('ArrowDown');
+  await expect(list.getByRole('option', { selected: true })).toHaveText('Teshmoor');
+  await page.keyboard.press('Enter');
+  await expect(box(page)).toHaveValue('Which river near Teshmoor');
+  await expect(list).toBeHidden();
+  await box(page).fill('');
+  await box(page).pressSequentially('river Tes');
+  await expect(list).toBeVisible();
+  await page.keyboard.press('Escape');
+  await expect(list).toBeHidden();
+  await expect(box(page)).toHaveValue('river Tes');
+  await box(page).pressSequentially('hmoo');
+  await expect(list).toBeVisible();
+  await page.keyboard.press('Enter');
+  await answer(page, 'extractive').waitFor();
+  await expect(list).toBeHidden();
+});

@@ -3,6 +3,7 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { cutText, maxQuestionCharacters } from '../../launch.ts';
 import type { App } from '../app.ts';
 import { effortLabels, heeds } from '../run-options.ts';
+import { CompletionList, useCompletions } from './completion-list.tsx';
 import { Icon } from './icon.tsx';
 
 /** True for the Enter that sends. While an input method composes, Enter belongs to it; 229 is how Safari says so after the composition has ended. */
@@ -17,6 +18,8 @@ function fitHeight(box: HTMLTextAreaElement): void {
 
 export function Composer({ app, boxId }: { readonly app: App; readonly boxId: string }) {
   const box = useRef<HTMLTextAreaElement>(null);
+  const completions = useCompletions(app);
+  const listId = `${boxId}-completions`;
   const text = app.draft.value;
   const isLive = app.liveId.value !== null;
   const isShowingRun = app.shownId.value !== null;
@@ -69,12 +72,18 @@ export function Composer({ app, boxId }: { readonly app: App; readonly boxId: st
         enterkeyhint="search"
         placeholder="Ask a question that takes more than one step"
         aria-describedby={`${boxId}-note`}
+        aria-autocomplete="list"
+        aria-controls={listId}
+        {...(completions.active < 0 ? {} : { 'aria-activedescendant': `${listId}-${completions.active}` })}
         value={text}
         onInput={(event) => {
           const { value } = event.currentTarget;
           app.setDraft(value);
           if (value.length > maxQuestionCharacters) event.currentTarget.value = app.draft.peek();
+          completions.ask(event.currentTarget, event.isComposing);
         }}
+        onBlur={completions.close}
+        onClick={completions.close}
         onPaste={(event) => {
           // A megabyte in a text area freezes its layout: what is too much never gets in.
           const pasted = event.clipboardData?.getData('text/plain') ?? '';
@@ -87,11 +96,14 @@ export function Composer({ app, boxId }: { readonly app: App; readonly boxId: st
           app.draftNotice.value = `The pasted text is longer than a question may be. Its first part was kept, up to ${maxQuestionCharacters.toLocaleString('en')} characters in all.`;
         }}
         onKeyDown={(event) => {
+          if (completions.takesKey(event, event.currentTarget)) return;
           if (!sendsQuestion(event)) return;
           event.preventDefault();
+          completions.close();
           void app.ask().catch(app.report);
         }}
       />
+      <CompletionList id={listId} completions={completions} box={() => box.current} />
       <div class="composer-foot">
         <div class="composer-options">
           {app.hasLlm.value ? (

@@ -78,6 +78,14 @@ describe('search', () => {
     expect(result).toMatchObject({ searched: 7, usedDense: false });
   });
 
+  test('passages with the quoted words go first; if none has them they are words like others', async () => {
+    const hits = (await run('film or song or harbour "late in life she"', { k: 2 })).hits;
+    expect(hits[0]?.passage.id).toBe('films/Ora Lind#2');
+    expect(hits).toHaveLength(2);
+    expect(hits[0]?.score).toBeGreaterThanOrEqual(hits[1]?.score ?? 0);
+    expect(titlesOf(await run('"harbour fortress"', { k: 3 }))).toEqual(titlesOf(await run('harbour fortress', { k: 3 })));
+  });
+
   test('a link brings what no word does, and says from where', async () => {
     const question = 'Who made the film shown in 1961?';
     expect(titlesOf(await run(question, { links: false }))).not.toContain('Halden');
