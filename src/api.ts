@@ -52,6 +52,8 @@ export interface AskOptions {
    * out anew, as long as the same model is loaded. Fails with `run/gone` if that run is no longer stored.
    */
   readonly revision?: { readonly from: string; readonly edits: readonly RunEdit[] };
+  /** For the method `table`: columns to fill, and the rows where they are known; without rows they are looked for. */
+  readonly table?: { readonly columns: readonly string[]; readonly rows: readonly string[] };
   /** Overrides of single limits. */
   readonly settings?: Partial<AgentSettings>;
   /** For measurements: gold in the place of the system's own work, or disturbances (`lab/experiment.ts`). */

@@ -53,6 +53,7 @@ const storedOptions = v.object({
   method: v.optional(v.string()),
   seed: v.optional(v.number()),
   corpora: v.optional(v.array(v.string())),
+  table: v.optional(v.object({ columns: v.array(v.string()), rows: v.array(v.string()) })),
   settings: v.optional(v.record(v.string(), v.unknown())),
   holdsPlan: v.fallback(v.boolean(), false),
 });
@@ -79,7 +80,7 @@ export function createRuns(options: RunsOptions): Runs {
     if (rows === null) return null;
     const events = decodeEvents(rows);
     const parsed = v.safeParse(storedOptions, (rows[0] as unknown as { readonly options?: unknown } | undefined)?.options ?? {});
-    const { method, seed, corpora, settings, holdsPlan } = parsed.success ? parsed.output : { holdsPlan: false };
+    const { method, seed, corpora, table, settings, holdsPlan } = parsed.success ? parsed.output : { holdsPlan: false };
     const revision = revisionOf(events);
     const began = events[0]?.kind === 'runStarted' ? events[0] : undefined;
     return {
@@ -90,6 +91,7 @@ export function createRuns(options: RunsOptions): Runs {
         ...(began === undefined ? {} : { method: method ?? began.method }),
         ...(seed === undefined ? {} : { seed }),
         ...(corpora === undefined ? {} : { corpora }),
+        ...(table === undefined ? {} : { table }),
         ...(settings === undefined ? {} : { settings: knownSettings(settings) }),
         ...(revision === null ? {} : { revision }),
       },
@@ -151,6 +153,7 @@ export function createRuns(options: RunsOptions): Runs {
           ...(effect === null || effect.terms.length === 0 ? {} : { profileTerms: effect.terms }),
           calls,
           ...(asked.corpora === undefined ? {} : { corpora: asked.corpora }),
+          ...(asked.table === undefined ? {} : { table: asked.table }),
           ...(hold.pauseMs > 0 && editedPlan(asked.revision) === null ? { holdPlan: hold.hold } : {}),
           ...(asked.revision === undefined ? {} : { revision: asked.revision }),
         };

@@ -260,7 +260,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
   const learning = createLearningService({
     setting: (name) => corpus.call('setting', { name }),
     saveSetting: (name, value) => corpus.call('saveSetting', { name, value }),
-    events: runs.history.events,
+    events: (id) => runs.history.events(id),
     worker: learningHost,
     llm: () => models.liveLlm,
     embedder: () => models.liveEmbedder,

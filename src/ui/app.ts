@@ -4,9 +4,9 @@
  */
 import { batch, computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import { addEdit } from '../agent/edits.ts';
-import type { RunEdit } from '../agent/events.ts';
+import type { Plan, RunEdit } from '../agent/events.ts';
 import { methodById } from '../agent/methods/registry.ts';
-import type { BrokenRun, CorpusStatus, DocumentStatus, EndpointOptions, Searcher, StorageStatus } from '../api.ts';
+import type { BrokenRun, CorpusStatus, DocumentStatus, EndpointOptions, Searcher, StorageStatus, UserEdit } from '../api.ts';
 import type { SearchResult } from '../corpus/retriever.ts';
 import type { RunSummary, StorageNotice } from '../corpus/worker-api.ts';
 import type { DeviceVerdict } from '../engine/device.ts';
@@ -14,13 +14,14 @@ import type { ModelStatus } from '../engine/models.ts';
 import { abortError, AppError, isAbort } from '../errors.ts';
 import { cutText, maxQuestionCharacters, type Launch } from '../launch.ts';
 import type { Progress } from '../progress.ts';
+import { createLearning } from './learning-state.ts';
 import { createPassages } from './passages.ts';
 import { readPreferences, savePreferences, type Preferences, type PreferenceStorage } from './preferences.ts';
 import { createRunControl } from './run-control.ts';
-import { settingsOf } from './run-options.ts';
+import { listed, settingsOf } from './run-options.ts';
 import { replayRun, type RunView } from './state.ts';
 
-export const views = ['ask', 'library', 'history', 'settings'] as const;
+export const views = ['ask', 'library', 'history', 'learning', 'settings'] as const;
 export type View = (typeof views)[number];
 
 export interface AppOptions {
@@ -179,6 +180,9 @@ export function createApp(options: AppOptions) {
     const chosen = methodById(methodOfAddress.value === '' ? preferences.value.method : methodOfAddress.value) ?? methodById('foray');
     return hasLlm.value || chosen?.needsLlm === false ? chosen : methodById('extractive');
   });
+  /** Columns and rows as the person types them, for the method that fills a table. */
+  const tableColumns = signal('');
+  const tableRows = signal('');
   function chooseMethod(id: string): void {
     batch(() => {
       methodOfAddress.value = '';
@@ -205,19 +209,31 @@ export function createApp(options: AppOptions) {
       void showPassages(question, 0).catch(report);
       const { effort, wishes } = preferences.value;
       const chosen = method.value;
+      const columns = listed(tableColumns.value, 12);
       return searcher.ask(question, {
         settings: settingsOf(effort, wishes),
         ...(chosen === undefined ? {} : { method: chosen.id }),
+        ...(chosen?.id === 'table' && columns.length > 0 ? { table: { columns, rows: listed(tableRows.value, 40) } } : {}),
         ...(holdsPlan ? { planPauseMs: Infinity } : {}),
       });
     });
   }
 
   /** Goes on from a run with a change of the person's: what the change does not reach is not worked out again. */
-  async function revise(from: RunView, edit: RunEdit, _reason = ''): Promise<void> {
+  async function revise(from: RunView, edit: RunEdit, reason = ''): Promise<void> {
     view.value = 'ask';
+    void learning.recordEdit(userEdit(from, edit, reason));
     const edits = addEdit(from.search.edits, edit);
     await control.begin(from.question, false, () => searcher.ask(from.question, { revision: { from: from.id, edits } }));
+  }
+
+  const learning = createLearning({ learning: searcher.learning, report });
+
+  /** The right answer of a run; where it differs from the one given, that is a change like any other. */
+  async function correctAnswer(run: RunView, right: string): Promise<boolean> {
+    const before = run.answer?.short ?? '';
+    if (before !== right && before !== '') await learning.recordEdit({ runId: run.id, stage: 'answer', node: null, before, after: right, reason: '' });
+    return learning.confirmAnswer(run.id, right);
   }
 
   // ---------------------------------------------------------------- a run that a closed page broke off
@@ -512,6 +528,7 @@ export function createApp(options: AppOptions) {
     previewing?.abort(abortError());
     for (const controller of controllers.values()) controller.abort(abortError());
     control.stop();
+    learning.stopLearning();
     clearTimeout(storageTimer);
   }
 
@@ -529,9 +546,10 @@ export function createApp(options: AppOptions) {
   return {
     completions,
     ...createPassages(searcher),
+    ...learning, correctAnswer,
     view, modelPanel, isChoosingMethod, planner, usePlanner, preferences, setPreferences, faults, report, dismissFault, update, safeStart,
     draft, draftNotice, setDraft, examples, preview,
-    ...control, ask, revise, newQuestion, method, chooseMethod, broken, dismissBroken, resumeBroken,
+    ...control, ask, revise, newQuestion, method, chooseMethod, tableColumns, tableRows, broken, dismissBroken, resumeBroken,
     stored, refreshHistory, openRun, removeRun,
     models, device, loading, endpoint, endpointError, hasLlm, useModel, useEndpoint, cancelModel, unloadModel, removeModel,
     corpora, documents, notice, storage, persistRefused, imports, adding, importShard, pauseImport, dismissImport, addDocuments, stopAdding, dismissFailures,
@@ -539,6 +557,26 @@ export function createApp(options: AppOptions) {
     firstShard: new URL(options.firstShard, options.base).href,
     mayReload, dispose,
   };
+}
+
+/** A change as the preference pair that it is: what stood there, and what the person put in its place. */
+function userEdit(run: RunView, edit: RunEdit, reason: string): UserEdit {
+  const of = (stage: UserEdit['stage'], node: number | null, before: string, after: string): UserEdit => ({ runId: run.id, stage, node, before, after, reason: reason.trim() });
+  switch (edit.stage) {
+    case 'plan': {
+      const lines = (plan: Plan): string => plan.nodes.map((node) => node.q).join('\n');
+      return of('plan', null, lines(edit.before), lines(edit.after));
+    }
+    case 'query':
+    case 'sub-answer':
+      return of(edit.stage, edit.node, edit.before, edit.after);
+    case 'evidence': {
+      const found = run.nodes.find((node) => node.id === edit.node)?.searches.flatMap((search) => search.hits.slice(0, 10).map((hit) => hit.passage.title)) ?? [];
+      const before = [...new Set(found)];
+      const dropped = new Set(edit.dropped.map((passage) => passage.title));
+      return of('evidence', edit.node, before.join('\n'), before.filter((title) => !dropped.has(title)).join('\n'));
+    }
+  }
 }
 
 function methodNeedsLlm(id: string): boolean {

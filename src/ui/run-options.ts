@@ -58,7 +58,8 @@ export function settingsOf(effort: Preferences['effort'], wishes: RunWishes): Pa
   const first = shown ?? given[0] ?? 5;
   const hasDepths = rounds !== null || shown !== null;
   const depths = Array.from({ length: rounds ?? given.length }, (_, round) => Math.min(deepest, first + 5 * round));
-  const budget = rounds !== null && rounds > 3 ? { maxLlmCalls: Math.max(base.maxLlmCalls ?? 0, 24 + 8 * (rounds - 3)), maxSearches: Math.max(base.maxSearches ?? 0, 24 + 8 * (rounds - 3)) } : {};
+  const most = 24 + 8 * Math.max(0, (rounds ?? 0) - 3);
+  const budget = most === 24 ? {} : { maxLlmCalls: Math.max(base.maxLlmCalls ?? 0, most), maxSearches: Math.max(base.maxSearches ?? 0, most) };
   return {
     ...base,
     ...(hasDepths ? { depths, ...budget } : {}),
@@ -72,14 +73,31 @@ export function settingsOf(effort: Preferences['effort'], wishes: RunWishes): Pa
 }
 
 /** The controls that change anything for a method. */
-export function heeds(method: Method): { readonly effort: boolean; readonly rounds: boolean; readonly search: boolean; readonly samples: boolean; readonly seed: boolean; readonly planner: boolean } {
-  const isBaseline = method.kind === 'baseline';
+export interface Heeds {
+  readonly effort: boolean;
+  readonly rounds: boolean;
+  readonly search: boolean;
+  readonly samples: boolean;
+  readonly seed: boolean;
+  readonly planner: boolean;
+}
+
+/** Methods that try several ways, and so sample. */
+const sampling = new Set(['exsearch', 'apex-consistent', 'best-of']);
+
+export function heeds(method: Method): Heeds {
   return {
-    effort: !isBaseline,
-    rounds: !isBaseline,
+    effort: method.kind !== 'baseline',
+    rounds: method.id === 'foray',
     search: method.id !== 'direct',
-    samples: method.limitFactor !== undefined,
-    seed: method.limitFactor !== undefined,
-    planner: method.id.includes('planner'),
+    samples: sampling.has(method.id),
+    seed: sampling.has(method.id),
+    planner: method.id === 'search-planner',
   };
+}
+
+/** Parts of a list that a person typed, each once: by lines, or by commas where it is one line. */
+export function listed(text: string, most: number): readonly string[] {
+  const parts = text.includes('\n') ? text.split('\n') : text.split(',');
+  return [...new Set(parts.map((part) => part.replace(/\s+/g, ' ').trim().slice(0, 100)).filter((part) => part !== ''))].slice(0, most);
 }

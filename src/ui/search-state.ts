@@ -120,7 +120,7 @@ export interface TreeRow {
 /** The tree depth first, children by falling value; states whose parent is unknown count as roots. A loop in the parents is cut. */
 export function treeRows(tree: SearchState['tree']): readonly TreeRow[] {
   const known = new Set(tree.map((item) => item.state));
-  const best = tree.reduce<number | null>((top, item) => (top === null || item.value > (tree.find((other) => other.state === top)?.value ?? -Infinity) ? item.state : top), null);
+  const best = tree.reduce<SearchState['tree'][number] | null>((top, item) => (top === null || item.value > top.value ? item : top), null)?.state;
   const rows: TreeRow[] = [];
   const seen = new Set<number>();
   const walk = (parent: number | null, depth: number): void => {

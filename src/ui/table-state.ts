@@ -9,7 +9,7 @@ export interface CellView {
 }
 
 export interface TableView {
-  /** The first is the key's. */
+  /** What is looked up for each row; the row's name stands before them. */
   readonly columns: readonly string[];
   /** Keys in order. */
   readonly rows: readonly string[];
@@ -49,17 +49,18 @@ export function csvField(text: string): string {
   return /[",;\t\n\r]/.test(guarded) || guarded !== guarded.trim() ? `"${guarded.replaceAll('"', '""')}"` : guarded;
 }
 
-/** Header, rows, and behind every column but the key's one with the passage that its values rest on. Lines end with CR LF (RFC 4180). */
+/** Header, rows, and behind every column one with the passages that its values rest on, if any do. Lines end with CR LF (RFC 4180). */
 export function tableAsCsv(table: TableView): string {
   const valueOf = (row: number, column: number): CellView | undefined => table.cells.get(cellKey(row, column));
   const sourced = table.columns.map((_, column) => table.rows.some((_row, row) => (valueOf(row, column)?.evidence ?? null) !== null));
-  const header = table.columns.flatMap((name, column) => (sourced[column] === true ? [name, `${name} (source)`] : [name]));
-  const lines = table.rows.map((key, row) =>
-    table.columns.flatMap((_, column) => {
+  const header = ['Name', ...table.columns.flatMap((name, column) => (sourced[column] === true ? [name, `${name} (source)`] : [name]))];
+  const lines = table.rows.map((key, row) => [
+    key,
+    ...table.columns.flatMap((_, column) => {
       const cell = valueOf(row, column);
-      const value = cell?.value ?? (column === 0 ? key : '');
+      const value = cell?.value ?? '';
       return sourced[column] === true ? [value, cell?.evidence == null ? '' : `${cell.evidence.passage.title}: ${cell.evidence.quote}`] : [value];
     }),
-  );
+  ]);
   return [header, ...lines].map((line) => `${line.map(csvField).join(',')}\r\n`).join('');
 }

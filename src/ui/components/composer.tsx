@@ -11,6 +11,32 @@ export function sendsQuestion(event: Pick<KeyboardEvent, 'key' | 'shiftKey' | 'a
   return event.key === 'Enter' && !event.shiftKey && !event.altKey && !event.isComposing && event.keyCode !== 229;
 }
 
+/** What the method that fills a table wants besides the question. */
+function TableFields({ app, boxId }: { readonly app: App; readonly boxId: string }) {
+  return (
+    <div class="composer-table">
+      <label class="field-label" for={`${boxId}-columns`}>
+        Columns, separated by commas
+      </label>
+      <input
+        id={`${boxId}-columns`}
+        class="field"
+        type="text"
+        dir="auto"
+        autocomplete="off"
+        maxLength={600}
+        placeholder="river, year of foundation"
+        value={app.tableColumns.value}
+        onInput={(event) => (app.tableColumns.value = event.currentTarget.value)}
+      />
+      <label class="field-label" for={`${boxId}-rows`}>
+        Rows, one a line; leave it empty to look for them
+      </label>
+      <textarea id={`${boxId}-rows`} class="field" rows={2} dir="auto" maxLength={4000} value={app.tableRows.value} onInput={(event) => (app.tableRows.value = event.currentTarget.value)} />
+    </div>
+  );
+}
+
 function fitHeight(box: HTMLTextAreaElement): void {
   box.style.height = 'auto';
   box.style.height = `${box.scrollHeight + 2}px`;
@@ -104,6 +130,7 @@ export function Composer({ app, boxId }: { readonly app: App; readonly boxId: st
         }}
       />
       <CompletionList id={listId} completions={completions} box={() => box.current} />
+      {app.method.value?.id === 'table' ? <TableFields app={app} boxId={boxId} /> : null}
       <div class="composer-foot">
         <div class="composer-options">
           {app.hasLlm.value ? (

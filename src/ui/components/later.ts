@@ -5,9 +5,10 @@ export const MethodPanel = lazy('the list of methods', async () => (await import
 export const PassageDialog = lazy('the passage', async () => (await import('./passage-dialog.tsx')).PassageDialog);
 export const StatePanel = lazy('the state of the search', async () => (await import('./state-panel.tsx')).StatePanel);
 export const TableView = lazy('the table', async () => (await import('./table-view.tsx')).TableView);
+export const LearningView = lazy('what was learned', async () => (await import('./learning-view.tsx')).LearningView);
 export const StepEditor = lazy('the editor', async () => (await import('./step-editor.tsx')).StepEditor);
 
 /** Rejects where one does not come; it is asked for again when it is drawn. */
 export async function preloadLater(): Promise<void> {
-  for (const part of [MethodPanel, PassageDialog, StatePanel, TableView, StepEditor]) await part.preload();
+  for (const part of [MethodPanel, PassageDialog, StatePanel, TableView, StepEditor, LearningView]) await part.preload();
 }

@@ -9,6 +9,7 @@ import { answerAsMarkdown, answerAsText } from '../text/export.ts';
 import { visibleLine } from '../text/display.ts';
 import { AnswerView, Sources, StreamedAnswer } from './answer-view.tsx';
 import { Notice } from './controls.tsx';
+import { Feedback } from './feedback.tsx';
 import { StatePanel, TableView } from './later.ts';
 import { PlanEditor } from './plan-editor.tsx';
 import { PlanView } from './plan-view.tsx';
@@ -156,6 +157,7 @@ export function RunView({ app, run }: { readonly app: App; readonly run: RunStat
         {note === '' ? null : <p class="answer-note">{note}</p>}
         <CostLine run={run} elapsedMs={isLive ? app.elapsedMs.value : run.cost.wallMs} />
         {isLive && run.answer === null ? null : <Actions app={app} run={run} />}
+        {isLive || run.answer === null || run.answer.mode === 'extractive' ? null : <Feedback key={run.id} app={app} run={run} />}
       </section>
       <div class="run-steps">
         {run.phase === 'held' && run.plan !== null ? <PlanEditor key={run.id} app={app} plan={run.plan} question={run.question} /> : <PlanView app={app} run={run} />}

@@ -28,6 +28,7 @@ export function TableView({ app, run, table }: { readonly app: App; readonly run
         <table>
           <thead>
             <tr>
+              <th scope="col">Name</th>
               {table.columns.map((column, index) => (
                 <th key={index} scope="col">
                   <bdi>{visibleLine(column)}</bdi>
@@ -38,16 +39,14 @@ export function TableView({ app, run, table }: { readonly app: App; readonly run
           <tbody>
             {table.rows.map((key, row) => (
               <tr key={row}>
-                {table.columns.map((_, column) => {
-                  const content = <Cell app={app} table={table} row={row} column={column} rowKey={key} isLive={isLive} />;
-                  return column === 0 ? (
-                    <th key={column} scope="row">
-                      {content}
-                    </th>
-                  ) : (
-                    <td key={column}>{content}</td>
-                  );
-                })}
+                <th scope="row">
+                  <bdi>{visibleLine(key)}</bdi>
+                </th>
+                {table.columns.map((_, column) => (
+                  <td key={column}>
+                    <Cell app={app} table={table} row={row} column={column} isLive={isLive} />
+                  </td>
+                ))}
               </tr>
             ))}
           </tbody>
@@ -66,13 +65,12 @@ interface CellProps {
   readonly table: Table;
   readonly row: number;
   readonly column: number;
-  readonly rowKey: string;
   readonly isLive: boolean;
 }
 
-function Cell({ app, table, row, column, rowKey, isLive }: CellProps) {
+function Cell({ app, table, row, column, isLive }: CellProps) {
   const cell = table.cells.get(cellKey(row, column));
-  const value = visibleLine(cell?.value ?? (column === 0 ? rowKey : ''));
+  const value = visibleLine(cell?.value ?? '');
   if (value === '') {
     const isOpen = cell === undefined && isLive;
     return (

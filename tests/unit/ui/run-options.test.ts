@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { methodById, methods } from '../../../src/agent/methods/registry.ts';
-import { defaultWishes, heeds, settingsOf } from '../../../src/ui/run-options.ts';
+import { defaultWishes, heeds, listed, settingsOf } from '../../../src/ui/run-options.ts';
 
 describe('settings of a run', () => {
   it('are the agent’s own where nothing is wished', () => {
@@ -25,6 +25,17 @@ describe('settings of a run', () => {
     const of = (id: string) => heeds(methodById(id) ?? methods[0]!);
     expect(of('direct')).toMatchObject({ search: false, rounds: false, samples: false });
     expect(of('rag')).toMatchObject({ search: true, rounds: false });
+    expect(of('exsearch')).toMatchObject({ rounds: false, samples: true, seed: true });
+    expect(of('search-planner').planner).toBe(true);
     expect(of('foray')).toMatchObject({ search: true, rounds: true, effort: true });
   });
+});
+
+it.each([
+  ['river, year ,, river', ['river', 'year']],
+  ['Karr, the hill town\nTeshmoor\n\n', ['Karr, the hill town', 'Teshmoor']],
+  ['', []],
+  ['a,b,c,d', ['a', 'b', 'c']],
+])('a list typed as %j is %j', (text, parts) => {
+  expect(listed(text, 3)).toEqual(parts);
 });

@@ -73,20 +73,20 @@ describe('the state of a search', () => {
 describe('a table', () => {
   const evidence = fakeEvidence('Karr', 'Karr is a hill town', 1);
   const run = play(
-    { kind: 'tableStarted', columns: ['Town', 'River', 'Bridges'], rows: ['Karr', 'Teshmoor'] },
-    { kind: 'cellFilled', row: 0, column: 2, value: '3', evidence },
-    { kind: 'cellFilled', row: 1, column: 1, value: '=HYPERLINK("x")', evidence: null },
+    { kind: 'tableStarted', columns: ['River', 'Bridges'], rows: ['Karr', 'Teshmoor'] },
+    { kind: 'cellFilled', row: 0, column: 1, value: '3', evidence },
+    { kind: 'cellFilled', row: 1, column: 0, value: '=HYPERLINK("x")', evidence: null },
     { kind: 'cellFilled', row: 7, column: 1, value: 'outside', evidence: null },
   );
 
   it('fills, and takes nothing that lies outside', () => {
-    expect(run.table?.cells.get(cellKey(0, 2))).toEqual({ value: '3', evidence });
-    expect(run.table === null ? null : tableProgress(run.table)).toEqual({ filled: 2, total: 6 });
+    expect(run.table?.cells.get(cellKey(0, 1))).toEqual({ value: '3', evidence });
+    expect(run.table === null ? null : tableProgress(run.table)).toEqual({ filled: 2, total: 4 });
     expect(play({ kind: 'cellFilled', row: 0, column: 0, value: 'x', evidence: null }).table).toBeNull();
   });
 
   it('keeps what was filled when rows are added', () => {
-    const grown = reduceRun(run, { runId: 'r', seq: 9, atMs: 9, kind: 'tableStarted', columns: ['Town', 'River', 'Bridges'], rows: ['Karr', 'Teshmoor', 'Isk'] });
+    const grown = reduceRun(run, { runId: 'r', seq: 9, atMs: 9, kind: 'tableStarted', columns: ['River', 'Bridges'], rows: ['Karr', 'Teshmoor', 'Isk'] });
     expect(grown.table?.rows).toHaveLength(3);
     expect(grown.table?.cells.size).toBe(2);
   });
@@ -94,7 +94,7 @@ describe('a table', () => {
   it('leaves as CSV with its sources, and no spreadsheet takes a value for a formula', () => {
     if (run.table === null) throw new Error('no table');
     expect(tableAsCsv(run.table)).toBe(
-      'Town,River,Bridges,Bridges (source)\r\nKarr,,3,Karr: Karr is a hill town\r\nTeshmoor,"\'=HYPERLINK(""x"")",,\r\n',
+      'Name,River,Bridges,Bridges (source)\r\nKarr,,3,Karr: Karr is a hill town\r\nTeshmoor,"\'=HYPERLINK(""x"")",,\r\n',
     );
   });
 
