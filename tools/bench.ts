@@ -40,6 +40,8 @@ const usage = `Usage:
     Learns the weights of the ranking from train splits and writes them; prints what cross-validation says of them.
   npm run bench -- retrieval [--n 10000,100000,1000000] [--out DIR] [--peers LIST] [--kinds vectors,text]
     Foray's retrieval and that of other engines, side by side; the peers are installed by npm ci --prefix bench --ignore-scripts.
+  npm run bench -- scale [--passages 1000000] [--folder DIR] [--queries 60] [--no-kernel]
+    A synthetic shard: import against raw IndexedDB, reopening, vector search, deletion, memory. DIR: where the shard is kept between runs.
   npm run bench -- native-server --model FILE.gguf [--port 8089] [--threads 2] [--context 4096] [--slots 3] [--modules DIR]
     An OpenAI-compatible server around native llama.cpp, for --llm http:. Install it first: npm i --prefix bench --ignore-scripts
 `;
@@ -195,6 +197,14 @@ async function retrieval(args: string[], signal: AbortSignal): Promise<string> {
   return runRetrievalBench({ sizes: sizes.sort((a, b) => a - b), out, peers, kinds, command: ['npm run bench -- retrieval', ...args].join(' ') }, signal);
 }
 
+async function scale(args: string[], signal: AbortSignal): Promise<string> {
+  const { values } = parseArgs({ args, options: { passages: text, folder: text, queries: text, 'no-kernel': flag } });
+  const { runScaleBench } = await import('./bench/scale.ts');
+  const passages = whole(values.passages, 'passages', 1_000_000, 100);
+  const queries = whole(values.queries, 'queries', 60, 1);
+  return runScaleBench({ passages, folder: values.folder ?? null, queries, withKernel: values['no-kernel'] !== true }, signal);
+}
+
 function nativeServer(args: readonly string[]): Promise<number> {
   return new Promise((done) => {
     const child = spawn(process.execPath, [join(root, 'bench', 'native-server.mjs'), ...args], { stdio: 'inherit' });
@@ -222,6 +232,7 @@ async function main(args: readonly string[]): Promise<number> {
       process.stdout.write(`${line}\n`);
       return isRight ? 0 : 1;
     } else if (command === 'page') process.stdout.write(`${await page(rest, stop.signal)}\n`);
+    else if (command === 'scale') process.stdout.write(`${await scale(rest, stop.signal)}\n`);
     else if (command === 'recall') process.stdout.write(`${await recall(rest, stop.signal)}\n`);
     else if (command === 'retrieval') process.stdout.write(`${await retrieval(rest, stop.signal)}\n`);
     else throw new UsageError(command === undefined ? 'what is to be measured?' : `there is no ${command}`);

@@ -105,6 +105,8 @@ export function createLibrary(tools: ImportTools): Library {
   let started: Promise<void> | null = null;
   let background: Promise<void> = Promise.resolve();
   let isListed = false;
+  /** Another tab may have embedded more of the documents. */
+  let isChangedElsewhere = false;
 
   const changed = (): void => {
     for (const listener of listeners) listener();
@@ -113,6 +115,7 @@ export function createLibrary(tools: ImportTools): Library {
 
   channel.listen((message) => {
     if (message.kind === 'changed') {
+      isChangedElsewhere = true;
       void refresh().catch(() => {});
       return;
     }
@@ -166,8 +169,9 @@ export function createLibrary(tools: ImportTools): Library {
     changed();
 
     for (const shard of shards.values()) await openShard(shard);
-    for (const document of documents.values()) {
-      // Another tab may have embedded more of it.
+    const isReread = isChangedElsewhere;
+    isChangedElsewhere = false;
+    for (const document of isReread ? documents.values() : []) {
       if (document.opened !== null && document.vectors.reduce((sum, row) => sum + row.count, 0) < document.row.passages) await readVectors(document, document.opened);
     }
     await openDocuments([...documents.values()].filter((document) => document.opened === null));
