@@ -23,6 +23,8 @@ const usage = `Usage:
     report) on the demo shard. LLM: wllama:FILE.gguf, wllama:ID, webllm:ID, transformers:ID, http:URL#MODEL, scripted:FILE.json or none (default: wllama:smollm2-135m).
     FILE: official files of HotpotQA, 2Wiki, MuSiQue, Bamboogle, rows as in docs/lab.md, CSV; plain or .gz. A run that was stopped goes on with the same command.
     Writes run.jsonl, summary.json and config.json to DIR (default bench/results/tmp/DATASET).
+  npm run bench -- report DIR [DIR] [--out FILE.html] [--title TEXT]
+    One self-contained HTML file from the folder of a run; with a second folder the two side by side.
   npm run bench -- selftest
     The toy case of METHODS Appendix A through the real loop: prints its known figures and compares them.
   npm run bench -- methods [--write] [--results SUMMARY.json,…]
@@ -148,6 +150,12 @@ function shareOption(value: string): { index: number; of: number } {
   return { index, of };
 }
 
+async function report(args: string[]): Promise<string> {
+  const { values, positionals } = parseArgs({ args, allowPositionals: true, options: { out: text, title: text } });
+  if (positionals.length < 1 || positionals.length > 2) throw new UsageError('name the folder of one run, or of two to compare');
+  return (await import('./bench/report.ts')).writeReport(positionals, values.out ?? null, values.title ?? null);
+}
+
 async function page(args: string[], signal: AbortSignal): Promise<string> {
   // `--profile` may stand alone.
   const at = args.indexOf('--profile');
@@ -227,6 +235,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === 'agent') process.stdout.write(`${await agent(rest, stop.signal)}\n`);
     else if (command === 'methods') process.stdout.write(`${await (await import('./bench/methods.ts')).methodsCommand(rest)}\n`);
     else if (command === 'learn') process.stdout.write(`${await (await import('./bench/learn.ts')).learnCommand(rest, stop.signal)}\n`);
+    else if (command === 'report') process.stdout.write(`${await report(rest)}\n`);
     else if (command === 'selftest') {
       const { line, isRight } = await (await import('./bench/selftest.ts')).runSelftest();
       process.stdout.write(`${line}\n`);

@@ -85,6 +85,7 @@ function layer(path: string): string {
   const [top = '', second = ''] = path.split('/');
   if (top !== 'src') return top;
   if (['errors.ts', 'progress.ts'].includes(second)) return 'base';
+  if (path.startsWith('src/ui/lab/')) return 'report';
   if (['main.ts', 'offline.ts', 'launch.ts', 'ui'].includes(second)) return 'ui';
   if (second.endsWith('.ts')) return 'api';
   return second;
@@ -99,15 +100,18 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   learning: ['learning', 'agent', 'corpus', 'engine', 'base'],
   lab: ['lab', 'agent', 'learning', 'corpus', 'engine', 'base'],
   api: ['api', 'agent', 'learning', 'lab', 'corpus', 'engine', 'base'],
-  ui: ['ui', 'api', 'agent', 'base'],
+  ui: ['ui', 'report', 'api', 'agent', 'base'],
+  // The lab's part of the page works with the lab itself; it is loaded when it is opened.
+  report: ['report', 'ui', 'api', 'lab', 'agent', 'base'],
   workers: ['workers', 'corpus', 'engine', 'learning', 'base'],
-  tools: ['tools', 'lab', 'learning', 'agent', 'corpus', 'engine', 'api', 'base'],
+  tools: ['tools', 'report', 'lab', 'learning', 'agent', 'corpus', 'engine', 'api', 'base'],
 };
 const alsoTypes: Readonly<Record<string, readonly string[]>> = {
   corpus: ['engine'],
   engine: ['corpus'],
   agent: ['corpus', 'engine'],
   ui: ['lab', 'learning', 'corpus', 'engine'],
+  report: ['corpus', 'engine'],
   workers: ['tools'],
 };
 
@@ -151,6 +155,8 @@ describe('owners', () => {
     [/^pdfjs-dist/, /^src\/corpus\/documents\/pdf\.ts$/],
     [/^@noble\//, /^src\/(?:corpus\/(?:download|shard)|agent\/calls)\.ts$/],
     [/^preact|^@preact\//, /^src\/(?:ui\/|main\.)/],
+    [/^@observablehq\/plot/, /^src\/ui\/lab\/plots\.ts$/],
+    [/^d3-dsv/, /^src\/lab\/datasets\.ts$/],
     [/^node:/, /^$/],
   ];
 
