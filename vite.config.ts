@@ -4,6 +4,7 @@ import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { securityHeaders } from './tools/headers.mjs';
 import { kernelModule } from './tools/kernel.ts';
+import { reportTemplate } from './tools/report-template.ts';
 import { policyMeta, serviceWorker, withoutCdn } from './tools/shell.ts';
 
 /** `vite --mode fake` shows the page over scripted events, without models: for work on the page. It is no part of any other build. */
@@ -22,7 +23,7 @@ function fakeSearcher(): Plugin {
 
 export default defineConfig({
   base: './',
-  plugins: [fakeSearcher(), kernelModule(), preact({ devToolsEnabled: false }), withoutCdn(), policyMeta(), serviceWorker()],
+  plugins: [fakeSearcher(), kernelModule(), preact({ devToolsEnabled: false }), withoutCdn(), policyMeta(), reportTemplate(), serviceWorker()],
   worker: { format: 'es', plugins: () => [kernelModule(), withoutCdn()] },
   build: { target: 'es2023', sourcemap: false, chunkSizeWarningLimit: 8000, rolldownOptions: { checks: { pluginTimings: false } } },
   server: { headers: securityHeaders({ dev: true }) },

@@ -3,7 +3,7 @@
  */
 import { parseLaunch } from './launch.ts';
 import { registerServiceWorker } from './offline.ts';
-import { readPageJson } from './page-files.ts';
+import { readPageJson, readPageText } from './page-files.ts';
 import { noteEnd, noteStart } from './safe-start.ts';
 import { createSearcher } from './searcher.ts';
 import { createApp } from './ui/app.ts';
@@ -38,6 +38,7 @@ const app = createApp({
   storage: pageStorage('localStorage'),
   isSafeStart,
   readJson,
+  readText: (path) => readPageText(base, path),
   now: () => performance.now(),
 });
 

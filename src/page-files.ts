@@ -11,3 +11,14 @@ export async function readPageJson(base: string, path: string): Promise<unknown>
     throw error;
   }
 }
+
+/** A file of text beside the page, such as the template of the lab's report; null if it is not there or not reachable. */
+export async function readPageText(base: string, path: string): Promise<string | null> {
+  try {
+    const response = await fetch(new URL(path, base), { cache: 'no-cache' });
+    return response.ok ? await response.text() : null;
+  } catch (error) {
+    if (error instanceof TypeError) return null;
+    throw error;
+  }
+}

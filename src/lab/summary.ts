@@ -289,10 +289,15 @@ function summariseSystem(items: readonly ItemRecord[], closedBook: ReadonlyMap<s
       secondsPerQuestion: bootstrapMean(items.map(({ cost }) => cost.wallMs / 1000), options),
     },
     emWilson: items.length < 50 ? wilson(sum(({ scores }) => scores.em), items.length) : null,
-    byType: groups(items, (item) => item.type, options),
-    bySelection: groups(items, (item) => item.selection, options),
-    byHops: groups(items, (item) => (item.hops === null ? null : String(item.hops)), options),
+    byType: groups(items, (item) => item.type, forGroups(options)),
+    bySelection: groups(items, (item) => item.selection, forGroups(options)),
+    byHops: groups(items, (item) => (item.hops === null ? null : String(item.hops)), forGroups(options)),
   };
+}
+
+/** Groups are many and small. */
+function forGroups(options: ResampleOptions): ResampleOptions {
+  return { ...options, resamples: Math.min(2000, options.resamples ?? defaultResamples) };
 }
 
 function groups(items: readonly ItemRecord[], keyOf: (item: ItemRecord) => string | null, options: ResampleOptions): Record<string, GroupSummary> {

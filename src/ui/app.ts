@@ -21,7 +21,7 @@ import { createRunControl } from './run-control.ts';
 import { listed, settingsOf } from './run-options.ts';
 import { replayRun, type RunView } from './state.ts';
 
-export const views = ['ask', 'library', 'history', 'learning', 'settings'] as const;
+export const views = ['ask', 'library', 'history', 'learning', 'lab', 'settings'] as const;
 export type View = (typeof views)[number];
 
 export interface AppOptions {
@@ -36,6 +36,8 @@ export interface AppOptions {
   readonly isSafeStart?: boolean;
   /** Reads a JSON file beside the page; null if it is not there. */
   readonly readJson: (path: string) => Promise<unknown>;
+  /** Reads a file of text beside the page; null if it is not there. For the lab. */
+  readonly readText?: (path: string) => Promise<string | null>;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
 }
@@ -555,6 +557,7 @@ export function createApp(options: AppOptions) {
     corpora, documents, notice, storage, persistRefused, imports, adding, importShard, pauseImport, dismissImport, addDocuments, stopAdding, dismissFailures,
     deleteCorpus, deleteDocument, persist, refreshStorage,
     firstShard: new URL(options.firstShard, options.base).href,
+    lab: { searcher, readText: options.readText ?? (async () => null), demoQuestions: `${options.firstShard}questions.json`, now },
     mayReload, dispose,
   };
 }

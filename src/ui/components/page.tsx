@@ -9,7 +9,7 @@ import { Boundary } from './boundary.tsx';
 import { Composer } from './composer.tsx';
 import { Notice } from './controls.tsx';
 import { HistoryView } from './history-view.tsx';
-import { LearningView, MethodPanel, PassageDialog } from './later.ts';
+import { LabView, LearningView, MethodPanel, PassageDialog } from './later.ts';
 import { Mark } from './icon.tsx';
 import { LibraryView } from './library-view.tsx';
 import { ModelPanel } from './model-panel.tsx';
@@ -18,7 +18,7 @@ import { RunView } from './run-view.tsx';
 import { SettingsView } from './settings-view.tsx';
 import { StatusStrip } from './status-strip.tsx';
 
-const viewLabels: Readonly<Record<View, string>> = { ask: 'Ask', library: 'Library', history: 'History', learning: 'Learning', settings: 'Settings' };
+const viewLabels: Readonly<Record<View, string>> = { ask: 'Ask', library: 'Library', history: 'History', learning: 'Learning', lab: 'Lab', settings: 'Settings' };
 
 const storageNotices: Readonly<Record<StorageNotice, string>> = {
   'memory-only': 'The browser does not allow storing data here (private window?). Everything works until the page is closed, then it is lost.',
@@ -106,7 +106,7 @@ function Shell({ app }: { readonly app: App }) {
       </header>
       <Banners app={app} />
       <main id="main" ref={main} class={`main main-${view}`} tabIndex={-1}>
-        {view === 'ask' ? <AskView app={app} /> : view === 'library' ? <LibraryView app={app} /> : view === 'history' ? <HistoryView app={app} /> : view === 'learning' ? <LearningView app={app} /> : <SettingsView app={app} />}
+        {view === 'ask' ? <AskView app={app} /> : view === 'library' ? <LibraryView app={app} /> : view === 'history' ? <HistoryView app={app} /> : view === 'learning' ? <LearningView app={app} /> : view === 'lab' ? <LabView services={app.lab} /> : <SettingsView app={app} />}
       </main>
       <ModelPanel app={app} />
       {app.isChoosingMethod.value ? <MethodPanel app={app} /> : null}

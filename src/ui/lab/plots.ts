@@ -21,6 +21,11 @@ function draw(options: Plot.PlotOptions, { width, label }: Frame): SVGSVGElement
   const figure = Plot.plot({ width, marginLeft: 56, marginBottom: 44, ariaLabel: label, className: 'plot', ...options });
   for (const style of figure.querySelectorAll('style')) style.remove();
   const svg = figure instanceof SVGSVGElement ? figure : figure.querySelector('svg');
+  // The picture has one name; what is inside is drawing. The table beside it holds the figures.
+  for (const part of figure.querySelectorAll('g[aria-label], g[aria-description]')) {
+    part.removeAttribute('aria-label');
+    part.removeAttribute('aria-description');
+  }
   svg?.setAttribute('role', 'img');
   svg?.setAttribute('aria-label', label);
   return figure;

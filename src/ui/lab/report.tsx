@@ -24,8 +24,8 @@ export function Report({ data }: { readonly data: ReportData }) {
   return (
     <div class="report">
       <Overview run={run} systems={systems} />
-      <Figures systems={systems} />
-      <Published systems={systems} />
+      <Figures systems={plainSystems(systems)} all={systems} />
+      <Published systems={plainSystems(systems)} />
       <Details systems={systems} />
       <Diagnosis run={run} systems={systems} />
       <Comparisons run={run} />
@@ -35,6 +35,12 @@ export function Report({ data }: { readonly data: ReportData }) {
       <About run={run} />
     </div>
   );
+}
+
+/** Figures show the default setting, where there is one, and at most as many systems as there are colours; the tables show all. */
+function plainSystems(systems: Systems): Systems {
+  const plain = systems.filter(([, s]) => s.setting === 'default');
+  return (plain.length > 0 ? plain : systems).slice(0, 8);
 }
 
 const percent = (value: number | null | undefined): string => (value === null || value === undefined || Number.isNaN(value) ? '–' : (value * 100).toFixed(1));
@@ -107,12 +113,12 @@ function Figure({ title, legend, draw }: { readonly title: string; readonly lege
   );
 }
 
-function Figures({ systems }: { readonly systems: Systems }) {
+function Figures({ systems, all }: { readonly systems: Systems; readonly all: Systems }) {
   const names = systems.map(([label]) => label);
   const [cost, setCost] = useState<'secondsPerQuestion' | 'promptTokens' | 'searches'>('secondsPerQuestion');
-  const noise = systems.flatMap(([label, s]) => {
+  const noise = all.flatMap(([label, s]) => {
     const share = s.setting === 'default' ? 0 : Number(/^noise-([\d.]+)$/.exec(s.setting)?.[1] ?? Number.NaN);
-    return Number.isNaN(share) ? [] : [{ label: label.split(' · ').filter((part) => part !== s.setting).join(' · '), noise: share, em: s.em }];
+    return Number.isNaN(share) ? [] : [{ label: [s.method, ...label.split(' · ').slice(1).filter((part) => part !== s.setting)].join(' · '), noise: share, em: s.em }];
   });
   return (
     <section>

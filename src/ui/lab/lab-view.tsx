@@ -1,0 +1,187 @@
+/**
+ * The lab in the page: questions, methods, a run on this device, the same report as the command line writes, and its export. Loaded when it is opened. Stopping keeps
+ * what is finished; a run goes on where it was stopped.
+ */
+import './report.css';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { methods } from '../../agent/methods/registry.ts';
+import { isAbort } from '../../errors.ts';
+import { decodeQuestions, type Question } from '../../lab/datasets.ts';
+import { plainSetting, type Cell } from '../../lab/matrix.ts';
+import type { ItemRecord } from '../../lab/record.ts';
+import { runLab, tasksOf, type Ask, type LabProgress } from '../../lab/runner.ts';
+import { shuffled } from '../../lab/statistics.ts';
+import type { Searcher } from '../../api.ts';
+import { visibleLine } from '../text/display.ts';
+import { fillTemplate, reportRun, type ReportRun } from './report-data.ts';
+import { Report } from './report.tsx';
+
+export interface LabServices {
+  readonly searcher: Searcher;
+  /** Reads a file of text beside the page; null if it is not there. */
+  readonly readText: (path: string) => Promise<string | null>;
+  /** Path of the demo questions. */
+  readonly demoQuestions: string;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+}
+
+const seed = 13;
+
+/** The searcher's own runs as the runner asks for them. */
+export function searcherAsk(searcher: Searcher): Ask {
+  return async function* ({ text, cell }, _worker, signal) {
+    const run = searcher.ask(text, { method: cell.method, seed: cell.seed, settings: cell.setting.agent });
+    const stop = (): void => run.stop();
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      for await (const event of run.events) yield event;
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  };
+}
+
+export function LabView({ services }: { readonly services: LabServices }) {
+  const { searcher } = services;
+  const llm = searcher.models.llm;
+  const offered = methods.filter((method) => llm !== null || !method.needsLlm);
+  const [source, setSource] = useState<'demo' | 'file'>('demo');
+  const [questions, setQuestions] = useState<readonly Question[]>([]);
+  const [fault, setFault] = useState('');
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set([llm === null ? 'extractive' : 'foray']));
+  const [limit, setLimit] = useState(5);
+  const [progress, setProgress] = useState<LabProgress | null>(null);
+  const [items, setItems] = useState<readonly ItemRecord[]>([]);
+  const [run, setRun] = useState<ReportRun | null>(null);
+  const controller = useRef<AbortController | null>(null);
+  const [isRunning, setIsRunning] = useState(false);
+  useEffect(() => () => controller.current?.abort(), []);
+
+  useEffect(() => {
+    if (source !== 'demo') return;
+    void services.readText(services.demoQuestions).then((text) => {
+      if (text === null) setFault('The demo questions are not beside this page.');
+      else setQuestions(decodeQuestions(text, 'questions.json', 'demo').filter((question) => question.split === 'report'));
+    });
+  }, [source]);
+
+  async function readFile(file: File | undefined): Promise<void> {
+    if (file === undefined) return;
+    try {
+      setQuestions(decodeQuestions(await file.text(), file.name, file.name.replace(/\.\w+$/, '')));
+      setFault('');
+    } catch (error) {
+      setQuestions([]);
+      setFault(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async function start(): Promise<void> {
+    const stop = new AbortController();
+    controller.current = stop;
+    setIsRunning(true);
+    setFault('');
+    const corpora = (await searcher.library.corpora()).filter((corpus) => corpus.state === 'complete').map((corpus) => corpus.id);
+    const cells = methods.filter(({ id }) => chosen.has(id)).map((method): Cell => ({ method: method.id, llm: llm?.modelId ?? 'none', corpus: corpora.join('+'), setting: plainSetting, seed }));
+    const done = [...items];
+    try {
+      await runLab(
+        {
+          tasks: tasksOf(shuffled(questions, seed).slice(0, limit), cells), model: llm?.modelId ?? null, ask: searcherAsk(searcher), itemSeconds: 1800, done: items.filter((item) => item.error === null),
+          onItem: (item) => void done.push(item), onProgress: setProgress, now: services.now,
+        },
+        stop.signal,
+      );
+    } catch (error) {
+      if (!isAbort(error)) setFault(error instanceof Error ? error.message : String(error));
+    } finally {
+      controller.current = null;
+      setIsRunning(false);
+      setItems(done);
+      if (done.length > 0) setRun(reportRun('On this device', done, { page: location.origin, agent: navigator.userAgent, model: llm?.modelId ?? null, device: llm?.device ?? null, corpora }));
+    }
+  }
+
+  const toggle = (id: string): void => setChosen(new Set(chosen.has(id) ? [...chosen].filter((other) => other !== id) : [...chosen, id]));
+  return (
+    <div class="lab report">
+      <h1 tabIndex={-1}>Lab</h1>
+      <p class="lead">Measures methods over a set of questions, on this device, with the library as it is. Nothing leaves the page{llm?.device === 'remote' ? ' but what goes to your model server' : ''}.</p>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void start();
+        }}
+      >
+        <fieldset disabled={isRunning}>
+          <legend>Questions</legend>
+          <label><input type="radio" name="source" checked={source === 'demo'} onChange={() => setSource('demo')} /> The demo questions</label>{' '}
+          <label><input type="radio" name="source" checked={source === 'file'} onChange={() => setSource('file')} /> A file of your own (CSV, JSON lines, or as published)</label>
+          {source === 'file' ? (
+            <p><label>File <input type="file" accept=".csv,.json,.jsonl,text/csv,application/json" onChange={(event) => void readFile(event.currentTarget.files?.[0])} /></label></p>
+          ) : null}
+          <p>
+            <label>How many <input type="number" min={1} max={Math.max(1, questions.length)} value={limit} onInput={(event) => setLimit(Math.max(1, Number(event.currentTarget.value) || 1))} /></label>{' '}
+            <span class="soft">of {questions.length}, drawn by seed {seed}</span>
+          </p>
+        </fieldset>
+        <fieldset disabled={isRunning}>
+          <legend>Methods</legend>
+          {offered.map((method) => (
+            <p key={method.id}>
+              <label title={method.description}><input type="checkbox" checked={chosen.has(method.id)} onChange={() => toggle(method.id)} /> {method.label}</label>
+            </p>
+          ))}
+          {llm === null ? <p class="soft">No language model is loaded: only methods without one are offered.</p> : null}
+        </fieldset>
+        <div class="player">
+          {isRunning ? (
+            <button type="button" onClick={() => controller.current?.abort()}>Stop</button>
+          ) : (
+            <button type="submit" disabled={questions.length === 0 || chosen.size === 0}>{items.length === 0 ? 'Run' : 'Go on'}</button>
+          )}
+          <span role="status" data-testid="lab-progress">{progressText(progress, isRunning)}</span>
+        </div>
+      </form>
+      {fault === '' ? null : <p role="alert">{visibleLine(fault)}</p>}
+      {run === null || isRunning ? null : (
+        <>
+          <Exports run={run} readText={services.readText} />
+          <Report data={{ run, other: null }} />
+        </>
+      )}
+    </div>
+  );
+}
+
+function progressText(progress: LabProgress | null, isRunning: boolean): string {
+  if (progress === null) return isRunning ? 'The first question …' : '';
+  const left = progress.secondsLeft === null || !isRunning ? '' : `, about ${Math.ceil(progress.secondsLeft)} s left`;
+  return `${progress.done} of ${progress.total} done${progress.failed === 0 ? '' : `, ${progress.failed} failed`}${left}`;
+}
+
+function Exports({ run, readText }: { readonly run: ReportRun; readonly readText: LabServices['readText'] }) {
+  const [template, setTemplate] = useState<string | null>(null);
+  useEffect(() => {
+    void readText('lab-report.html').then(setTemplate);
+  }, []);
+  return (
+    <p class="player">
+      {template === null ? null : <Save name="report.html" type="text/html" text={() => fillTemplate(template, [run])} label="Save the report" />}
+      <Save name="run.jsonl" type="application/x-ndjson" text={() => run.items.map((item) => `${JSON.stringify(item)}\n`).join('')} label="Save run.jsonl" />
+      <Save name="summary.json" type="application/json" text={() => JSON.stringify(run.summary, null, 1)} label="Save summary.json" />
+    </p>
+  );
+}
+
+function Save({ name, type, text, label }: { readonly name: string; readonly type: string; readonly text: () => string; readonly label: string }) {
+  const blob = useMemo(() => new Blob([text()], { type }), [name]);
+  const [url, setUrl] = useState('');
+  useEffect(() => {
+    const made = URL.createObjectURL(blob);
+    setUrl(made);
+    return () => URL.revokeObjectURL(made);
+  }, [blob]);
+  return <a href={url} download={name}>{label}</a>;
+}
