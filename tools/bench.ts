@@ -198,11 +198,11 @@ async function retrieval(args: string[], signal: AbortSignal): Promise<string> {
   const peers = values.peers === undefined ? null : list(values.peers);
   const unknown = peers?.find((id) => !engineIds.includes(id));
   if (unknown !== undefined) throw new UsageError(`--peers: ${unknown} is none of ${engineIds.join(', ')}`);
-  const all = ['vectors', 'text'] as const;
+  const all = ['text', 'vectors'] as const;
   const kinds = values.kinds === undefined ? all : all.filter((kind) => list(values.kinds ?? '').includes(kind));
   if (kinds.length === 0 || sizes.length === 0) throw new UsageError('--kinds is vectors, text or both; --n is a list of numbers');
   const out = values.out ?? join(root, 'bench', 'results', 'tmp', 'retrieval');
-  return runRetrievalBench({ sizes: sizes.sort((a, b) => a - b), out, peers, kinds, command: ['npm run bench -- retrieval', ...args].join(' ') }, signal);
+  return runRetrievalBench({ sizes, out, peers, kinds, command: ['npm run bench -- retrieval', ...args].join(' ') }, signal);
 }
 
 async function scale(args: string[], signal: AbortSignal): Promise<string> {

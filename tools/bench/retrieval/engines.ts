@@ -27,9 +27,9 @@ export const engines: readonly EngineEntry[] = [
   { id: 'foray', kind: 'vectors', worker: 'tools/bench/retrieval/foray-vectors.ts', package: null, limitSeconds: 600 },
   // Its graph of 100,000 rows takes about eight minutes; what it then finds, and how fast, is the comparison.
   peer('vectors', 'hnswlib-wasm', 'hnswlib-wasm', 'hnswlib-wasm', 1200),
-  peer('vectors', 'mememo', 'mememo', 'mememo'),
-  peer('vectors', 'orama', 'orama-vectors', '@orama/orama'),
   peer('vectors', 'sqlite-vector', 'sqlite-vector', '@sqliteai/sqlite-wasm'),
+  peer('vectors', 'orama', 'orama-vectors', '@orama/orama'),
+  peer('vectors', 'mememo', 'mememo', 'mememo'),
   peer('vectors', 'entitydb', 'entitydb', '@babycommando/entity-db'),
   { id: 'foray', kind: 'text', worker: 'tools/bench/retrieval/foray-text.ts', package: null, limitSeconds: 600 },
   peer('text', 'minisearch', 'minisearch', 'minisearch'),
