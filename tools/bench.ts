@@ -40,7 +40,7 @@ const usage = `Usage:
     Support recall and all-gold@10 of each ingredient of the search, in Node. FILE as for agent.
   npm run bench -- recall --learn FILE.json --set QUESTIONS,PASSAGES|union,EMBEDDER|none [--set …] [--limit N]
     Learns the weights of the ranking from train splits and writes them; prints what cross-validation says of them.
-  npm run bench -- retrieval [--n 10000,100000,1000000] [--out DIR] [--peers LIST] [--kinds vectors,text]
+  npm run bench -- retrieval [--n 10000,100000,1000000] [--out DIR] [--peers LIST] [--kinds vectors,text] [--data DIR] [--report]
     Foray's retrieval and that of other engines, side by side; the peers are installed by npm ci --prefix bench --ignore-scripts.
   npm run bench -- scale [--passages 1000000] [--folder DIR] [--queries 60] [--no-kernel]
     A synthetic shard: import against raw IndexedDB, reopening, vector search, deletion, memory. DIR: where the shard is kept between runs.
@@ -191,8 +191,8 @@ async function recall(args: string[], signal: AbortSignal): Promise<string> {
 }
 
 async function retrieval(args: string[], signal: AbortSignal): Promise<string> {
-  const { values } = parseArgs({ args, options: { n: text, out: text, peers: text, kinds: text } });
-  const { engineIds, runRetrievalBench } = await import('./bench/retrieval.ts');
+  const { values } = parseArgs({ args, options: { n: text, out: text, peers: text, kinds: text, data: text, report: flag } });
+  const { dataFolder, engineIds, runRetrievalBench } = await import('./bench/retrieval.ts');
   const list = (value: string): string[] => value.split(',').filter((part) => part !== '');
   const sizes = list(values.n ?? '10000,100000').map((part) => whole(part, 'n', 0, 100));
   const peers = values.peers === undefined ? null : list(values.peers);
@@ -202,7 +202,8 @@ async function retrieval(args: string[], signal: AbortSignal): Promise<string> {
   const kinds = values.kinds === undefined ? all : all.filter((kind) => list(values.kinds ?? '').includes(kind));
   if (kinds.length === 0 || sizes.length === 0) throw new UsageError('--kinds is vectors, text or both; --n is a list of numbers');
   const out = values.out ?? join(root, 'bench', 'results', 'tmp', 'retrieval');
-  return runRetrievalBench({ sizes, out, peers, kinds, command: ['npm run bench -- retrieval', ...args].join(' ') }, signal);
+  const data = values.data ?? dataFolder;
+  return runRetrievalBench({ sizes, out, peers, kinds, data, measures: values.report !== true, command: ['npm run bench -- retrieval', ...args].join(' ') }, signal);
 }
 
 async function scale(args: string[], signal: AbortSignal): Promise<string> {

@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { isAbort } from '../../src/errors.ts';
 import type { Kind } from './retrieval/contract.ts';
-import { dataFolder, dimensions, prepare, type PreparedData } from './retrieval/data.ts';
+import { root } from '../setup.mjs';
+import { dimensions, prepare, type PreparedData } from './retrieval/data.ts';
 import { engines, openRetrievalSite, versionOf, type EngineEntry } from './retrieval/engines.ts';
 import { measureEngine, measureMachine, StageError } from './retrieval/measure.ts';
 import { drawPlots } from './retrieval/plots.ts';
@@ -22,10 +23,16 @@ export interface RetrievalBenchOptions {
   /** Ids of engines; null: all. */
   readonly peers: readonly string[] | null;
   readonly kinds: readonly Kind[];
+  /** False: only the report is made anew, from the rows that are there. */
+  readonly measures: boolean;
+  /** Where data are made and kept. */
+  readonly data: string;
   /** The command, for the report. */
   readonly command: string;
 }
 
+/** Where the data lie unless another folder is named. */
+export const dataFolder = join(root, '.cache', 'bench-retrieval');
 export const engineIds: readonly string[] = [...new Set(engines.map(({ id }) => id))];
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -35,16 +42,16 @@ const runSchema = v.object({ run: v.string(), command: v.string(), finished: v.b
 export async function runRetrievalBench(options: RetrievalBenchOptions, signal: AbortSignal): Promise<string> {
   const rowsFolder = join(options.out, 'rows');
   await mkdir(rowsFolder, { recursive: true });
-  const run = await beginRun(options);
+  const run = options.measures ? await beginRun(options) : ((await knownRun(options.out))?.run ?? 'none');
   const chosen: { entry: EngineEntry; version: string | null }[] = [];
   for (const entry of engines) {
     if ((options.peers === null || options.peers.includes(entry.id)) && options.kinds.includes(entry.kind)) chosen.push({ entry, version: await versionOf(entry) });
   }
-  const site = await openRetrievalSite(chosen.filter(({ version }) => version !== null).map(({ entry }) => entry), dataFolder, signal);
+  const site = await openRetrievalSite(chosen.filter(({ version }) => version !== null).map(({ entry }) => entry), options.data, signal);
   try {
-    for (const count of options.sizes) {
+    for (const count of options.measures ? options.sizes : []) {
       for (const kind of options.kinds) {
-        const data = await prepare(kind, count, Math.max(...options.sizes), { folder: dataFolder, say, signal });
+        const data = await prepare(kind, count, Math.max(...options.sizes), { folder: options.data, say, signal });
         await measureOnce(rowsFolder, run, { kind, n: count, engine: 'machine', version: null }, data, async () => ({
           machine: await measureMachine(data.source, kind === 'vectors' ? count * dimensions : 64 * 2 ** 20, site.url, signal),
         }));
@@ -60,24 +67,30 @@ export async function runRetrievalBench(options: RetrievalBenchOptions, signal: 
     }
     const rows = await readRows(rowsFolder);
     const plots = await drawPlots(rows, site.url, options.out);
-    await writeFile(join(options.out, 'retrieval.md'), report(rows, { run, command: options.command, plots }));
+    const command = options.measures ? options.command : ((await knownRun(options.out))?.command ?? options.command);
+    await writeFile(join(options.out, 'retrieval.md'), report(rows, { run, command, plots }));
     const line = resultLine(rows);
-    await writeFile(join(options.out, 'retrieval.json'), `${JSON.stringify({ run, command: options.command, result: JSON.parse(line) as unknown, rows }, null, 1)}\n`);
-    await writeFile(join(options.out, 'run.json'), JSON.stringify({ run, command: options.command, finished: true } satisfies v.InferOutput<typeof runSchema>));
+    await writeFile(join(options.out, 'retrieval.json'), `${JSON.stringify({ run, command, result: JSON.parse(line) as unknown, rows }, null, 1)}\n`);
+    if (options.measures) await writeFile(join(options.out, 'run.json'), JSON.stringify({ run, command, finished: true } satisfies v.InferOutput<typeof runSchema>));
     return line;
   } finally {
     await site.close();
   }
 }
 
+async function knownRun(out: string): Promise<v.InferOutput<typeof runSchema> | null> {
+  const text = await readFile(join(out, 'run.json'), 'utf8').catch(() => null);
+  const known = text === null ? null : v.safeParse(runSchema, JSON.parse(text));
+  return known?.success === true ? known.output : null;
+}
+
 /** The id of the run: that of a run with the same command that was stopped, else a new one. Rows of different runs are told apart by it. */
 async function beginRun({ out, command }: RetrievalBenchOptions): Promise<string> {
   const file = join(out, 'run.json');
-  const text = await readFile(file, 'utf8').catch(() => null);
-  const known = text === null ? null : v.safeParse(runSchema, JSON.parse(text));
-  if (known?.success === true && !known.output.finished && known.output.command === command) {
-    say(`Going on with run ${known.output.run}.`);
-    return known.output.run;
+  const known = await knownRun(out);
+  if (known !== null && !known.finished && known.command === command) {
+    say(`Going on with run ${known.run}.`);
+    return known.run;
   }
   const run = createHash('sha256').update(randomUUID()).digest('hex').slice(0, 8);
   await writeFile(file, JSON.stringify({ run, command, finished: false } satisfies v.InferOutput<typeof runSchema>));

@@ -1,5 +1,5 @@
 /**
- * The data of the retrieval benchmark, made once and kept under .cache/bench-retrieval: real MiniLM embeddings as far as they are at hand and clustered noise beyond,
+ * The data of the retrieval benchmark, made once and kept: real MiniLM embeddings as far as they are at hand and clustered noise beyond,
  * the passages of ../shared/data and recombinations of their sentences beyond, real questions, the exact answers, and the shards that Foray imports. The first n rows
  * of a file are the data of size n, so a larger size never changes a smaller one.
  */
@@ -56,8 +56,6 @@ export interface DataContext {
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
 }
-
-export const dataFolder = join(root, '.cache', 'bench-retrieval');
 
 async function readJson<S extends v.GenericSchema>(file: string, schema: S): Promise<v.InferOutput<S> | null> {
   const text = await readFile(file, 'utf8').catch(() => null);
@@ -132,7 +130,7 @@ async function floatsOf(file: string, first: number, length: number): Promise<Fl
   try {
     const bytes = new Uint8Array(length * 4);
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, first * 4);
-    if (bytesRead !== bytes.length) throw new Error(`${file} is shorter than expected: delete ${dataFolder}`);
+    if (bytesRead !== bytes.length) throw new Error(`${file} is shorter than expected: delete its folder`);
     return new Float32Array(bytes.buffer);
   } finally {
     await handle.close();
@@ -303,7 +301,8 @@ async function questions(): Promise<string[]> {
   return Array.from({ length: longest }, (_, i) => sets.flatMap((set) => set[i] ?? [])).flat();
 }
 
-async function realPassages(): Promise<{ rows: TextRow[]; source: string }> {
+/** At least `wanted` of them, or all there are. */
+async function realPassages(wanted: number): Promise<{ rows: TextRow[]; source: string }> {
   const union = unionFiles();
   const documents: { id: string; title: string; text: string }[] = [];
   if (union !== null) for (const file of union) documents.push(...decodePassages(await readText(file), file));
@@ -316,8 +315,12 @@ async function realPassages(): Promise<{ rows: TextRow[]; source: string }> {
     }
   }
   // Cut as every shard is, so that each engine has the very same passages.
-  const rows = documents.flatMap(({ id, title, text }) => chunkDocument({ docId: id, title, sections: [{ heading: '', text }] }).map((row) => ({ title: row.title, text: row.text })));
-  return { rows: shuffled(rows, seed), source: union === null ? 'the demo shard' : 'the five passage files of ../shared/data' };
+  const rows: TextRow[] = [];
+  for (const { id, title, text } of shuffled(documents, seed)) {
+    if (rows.length >= wanted) break;
+    for (const row of chunkDocument({ docId: id, title, sections: [{ heading: '', text }] })) rows.push({ title: row.title, text: row.text });
+  }
+  return { rows, source: union === null ? 'the demo shard' : 'the five passage files of ../shared/data' };
 }
 
 async function ensureText(count: number, rows: number, { folder, say, signal }: DataContext): Promise<v.InferOutput<typeof textMeta>> {
@@ -325,10 +328,10 @@ async function ensureText(count: number, rows: number, { folder, say, signal }: 
   const metaFile = join(folder, 'passages.json');
   const known = await readJson(metaFile, textMeta);
   if (known !== null && known.rows >= rows && known.offsets[String(count)] !== undefined) return known;
-  const { rows: real, source } = await realPassages();
   const target = Math.max(rows, known?.rows ?? 0);
+  const { rows: real, source } = await realPassages(target);
   say(`Passages: ${Math.min(real.length, target)} real, ${Math.max(0, target - real.length)} recombined …`);
-  const sentences = rows > real.length ? real.map(({ text }) => splitSentences(text).map((end, i, ends) => text.slice(i === 0 ? 0 : ends[i - 1], end).trim())) : [];
+  const sentences = target > real.length ? real.map(({ text }) => splitSentences(text).map((end, i, ends) => text.slice(i === 0 ? 0 : ends[i - 1], end).trim())) : [];
   const offsets: Record<string, number> = {};
   const out = createWriteStream(`${file}.new`);
   let bytes = 0;
@@ -383,7 +386,7 @@ async function prepareText(count: number, largest: number, context: DataContext)
   const exactFile = join(folder, `exact-text-${count}.json`);
   const bothAnswers = v.object({ foray: answers, plain: answers, key: v.string() });
   // Exact answers hold for these questions and this analysis only.
-  const key = createHash('sha256').update(JSON.stringify([asked, meta.real])).update(await readFile(join(root, 'src', 'corpus', 'analysis.ts'))).digest('hex');
+  const key = createHash('sha256').update(JSON.stringify([asked, meta.real >= count ? count : meta.real])).update(await readFile(join(root, 'src', 'corpus', 'analysis.ts'))).digest('hex');
   let exact = await readJson(exactFile, bothAnswers);
   if (exact?.key !== key) {
     say(`Exact BM25 over ${count} passages …`);
