@@ -108,6 +108,8 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
   const questions = sets.flatMap((set) => set.questions);
   const items: ItemRecord[] = [];
   const runSettings: RunSettings[] = [];
+  const finished = new Set(done.map(itemKey));
+  let labMs = 0;
   const file = await open(runFile, 'a');
   try {
     for (const llm of models) {
@@ -118,6 +120,8 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
         const engine = await (options.inProcess ? openProcess(llm, corpus, matrix, signal) : openPages(llm, corpus, options, say, signal));
         try {
           say(`${questions.length} questions, ${tasks.length} runs, ${corpus.passages} passages of ${corpus.id}, model ${engine.model ?? 'none'} (${engine.backend ?? '–'}).`);
+          const began = performance.now();
+          const before = items.length;
           items.push(...(await runLab(
             {
               tasks, model: engine.model, ask: engine.ask, workers: matrix.pages, itemSeconds: matrix.timeoutSeconds,
@@ -132,6 +136,8 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
             },
             signal,
           )));
+          const own = items.slice(before);
+          labMs += performance.now() - began - own.filter((item) => !finished.has(itemKey(item))).reduce((sum, item) => sum + item.cost.wallMs, 0) / matrix.pages;
           runSettings.push({
             runId, split: '', backend: engine.backend, quant: llm.quant,
             embedder: engine.env['embedder'] === corpus.embedder ? corpus.embedder : null,
@@ -155,6 +161,8 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
   const command = `npm run bench -- ${process.argv.slice(2).map((arg) => (/^[\w./:,=#@+-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ')}`;
   const run = {
     runId, command, matrix, inProcess: options.inProcess, engines: runSettings.map(({ env, backend, quant }) => ({ env, backend, quant })),
+    /** Time a question that is the lab's own: asking, recording, writing to disk. */
+    labMsPerItem: Number((labMs / Math.max(1, items.length - done.length)).toFixed(2)),
     corpora: corpora.map(({ label, passages, documents }) => ({ label, passages, documents })),
     questions: sets.map(({ dataset, split: name, questions: list, hash }) => ({ dataset, split: name, n: list.length, file: `sha256:${hash}`, ids: `sha256:${hashIds(list)}` })),
   };
