@@ -6,11 +6,13 @@ import { settingsOn } from './agent/harness.ts';
 import { prefix } from './agent/prompts.ts';
 import type { CorpusStatus, DocumentStatus, Library, Searcher } from './api.ts';
 import { permittedLocks } from './corpus/locks.ts';
-import type { Retriever } from './corpus/retriever.ts';
+import { searchReranked } from './corpus/rerank.ts';
+import type { Retriever, SearchRequest, SearchResult } from './corpus/retriever.ts';
 import { spawnCorpusWorker, type CorpusSummary, type CorpusWorkerApi, type LibrarySnapshot } from './corpus/worker-api.ts';
 import { probeDevice } from './engine/device.ts';
 import { checkGoldenVectors, type Embedder, type EmbedderInfo } from './engine/embedder.ts';
 import { createHost } from './engine/host.ts';
+import { listwiseReranker } from './engine/reranker.ts';
 import { complete, type Llm } from './engine/llm.ts';
 import { spawnEmbedWorker, spawnLlmWorker, type EmbedWorkerApi, type LlmWorkerApi } from './engine/worker-api.ts';
 import { abortError, AppError, fromWire, isAbort } from './errors.ts';
@@ -155,21 +157,27 @@ export function createSearcher(options: SearcherOptions): Searcher {
     }
   }
 
+  async function searchWith(adapter: Adapter | null, request: SearchRequest, signal: AbortSignal): Promise<SearchResult> {
+    const embedder = request.dense === false ? null : models.liveEmbedder;
+    const plain = embedder === null ? null : await embedQuery(embedder, request.text, signal);
+    const values = embedder === null || plain === null ? null : adapted(adapter, embedder.info.id, plain);
+    const vector = embedder === null || values === null ? null : { embedder: embedder.info.id, values };
+    const search = () => corpus.call('search', { request, vector }, { signal });
+    try {
+      return await search();
+    } catch (error) {
+      // A search has no state: after a death the new worker answers it from storage (FAULTS W1).
+      if (error instanceof AppError && error.code === 'engine/worker-died') return search();
+      throw error;
+    }
+  }
+
   /** The library's search with a learned adapter over query vectors of its embedder; null: as they are. */
   const retrieverWith = (adapter: Adapter | null): Retriever => ({
-    async search(request, signal) {
-      const embedder = request.dense === false ? null : models.liveEmbedder;
-      const plain = embedder === null ? null : await embedQuery(embedder, request.text, signal);
-      const values = embedder === null || plain === null ? null : adapted(adapter, embedder.info.id, plain);
-      const vector = embedder === null || values === null ? null : { embedder: embedder.info.id, values };
-      const search = () => corpus.call('search', { request, vector }, { signal });
-      try {
-        return await search();
-      } catch (error) {
-        // A search has no state: after a death the new worker answers it from storage (FAULTS W1).
-        if (error instanceof AppError && error.code === 'engine/worker-died') return search();
-        throw error;
-      }
+    search: (request, signal) => {
+      const judge = request.rerank === true ? models.liveLlm : null;
+      const find = (plain: SearchRequest): Promise<SearchResult> => searchWith(adapter, plain, signal);
+      return judge === null ? find(request) : searchReranked(request, find, listwiseReranker(judge), () => performance.now(), signal);
     },
     passage: (id) => corpus.call('passage', { id }),
     neighbours: (id) => corpus.call('neighbours', { id }),

@@ -2,11 +2,14 @@
  * `npm run shard -- build|verify|inspect`: makes and checks shards. Progress goes to stderr, results to stdout.
  * Exit code 0: done; 1: bad input or a faulty shard, one line each; 2: wrong usage; 130: stopped (the next call continues).
  */
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import * as v from 'valibot';
 import { AppError, isAbort } from '../src/errors.ts';
 import type { Progress } from '../src/progress.ts';
+import { rankWeightsSchema, type RankWeights } from '../src/corpus/rank.ts';
 import { buildShard, type BuildOptions } from './shard/builder.ts';
 import { describeShard, verifyShard } from './shard/check.ts';
 import { embedderIds } from './shard/embed.ts';
@@ -14,7 +17,7 @@ import { InputError } from './shard/input.ts';
 
 const usage = `Usage:
   npm run shard -- build --input FILE|FOLDER --out DIR [--id ID] [--name NAME] [--language CODE] [--licence TEXT] [--attribution TEXT] [--source TEXT]
-                         [--embedder ${embedderIds.join('|')}|none] [--vectors-cache DIR|none]
+                         [--embedder ${embedderIds.join('|')}|none] [--vectors-cache DIR|none] [--ranking FILE]
   npm run shard -- verify DIR
   npm run shard -- inspect DIR
 Input: JSON lines (id, title, text; .jsonl, .jsonl.gz), a MediaWiki dump (.xml, .xml.bz2, .xml.gz) or a folder of .md articles.
@@ -28,7 +31,7 @@ function buildOptions(args: string[]): BuildOptions {
   const { values } = parseArgs({
     args,
     options: {
-      input: text, out: text, id: text, name: text, language: text, licence: text, attribution: text, source: text, embedder: text, 'vectors-cache': text,
+      input: text, out: text, id: text, name: text, language: text, licence: text, attribution: text, source: text, embedder: text, 'vectors-cache': text, ranking: text,
     },
   });
   const { input, out } = values;
@@ -49,7 +52,21 @@ function buildOptions(args: string[]): BuildOptions {
     source: values.source ?? basename(input),
     embedder,
     vectorsCache: cache === 'none' ? null : cache,
+    ...(values.ranking === undefined ? {} : { ranking: rankingOf(values.ranking) }),
   };
+}
+
+/** Weights as `npm run bench -- recall --learn` writes them. */
+function rankingOf(file: string): RankWeights {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new InputError(`${file} holds no weights: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const parsed = v.safeParse(rankWeightsSchema, value);
+  if (!parsed.success) throw new InputError(`${file} holds no weights of the ranking: ${parsed.issues[0].message}`);
+  return parsed.output;
 }
 
 /** Writes at most one line in two seconds, and the last one of each phase. */

@@ -197,6 +197,7 @@ export function createLibrary(tools: ImportTools): Library {
         lexical: lexical.map(({ bytes, name }) => openLexicalSegment(bytes, name)),
         vectors: [],
         links: null,
+        ranking: manifest.ranking ?? null,
       });
     } catch (error) {
       if (!(error instanceof AppError) || error.code.startsWith('storage/')) throw error;

@@ -30,6 +30,8 @@ export type HitPath =
   | { readonly kind: 'lexical'; readonly rank: number; readonly score: number }
   | { readonly kind: 'dense'; readonly rank: number; readonly score: number }
   | { readonly kind: 'title' }
+  /** Put here by the re-ranker; `before` is the rank that the search gave. */
+  | { readonly kind: 'rerank'; readonly before: number; readonly score: number }
   /** Reached along a link from another hit. */
   | { readonly kind: 'link'; readonly from: string; readonly fromTitle: string; readonly direction: 'out' | 'in' };
 
@@ -45,6 +47,8 @@ export interface Hit {
   readonly highlights: readonly Span[];
   /** Index of the sentence that fits the query best. */
   readonly bestSentence: number;
+  /** Id of a better hit of the same result that says nearly the same. For lists that a person reads; nothing is left out for it. */
+  readonly repeats?: string;
 }
 
 /** A passage by name, for a list to follow. */

@@ -4,6 +4,7 @@
  */
 import { abortError } from '../errors.ts';
 import { fuseRanks, shares, type FusionMethod, type RankedEntry } from './fusion.ts';
+import { repeats } from './duplicates.ts';
 import { encodeTitles, openTitles, type LinkGraph, type TitleTable } from './links.ts';
 import { analyse, hasPhrase, quotedPhrases, weightedQueryTerms } from './analysis.ts';
 import { lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
@@ -434,7 +435,12 @@ export async function search(
     // Scores go down with the ranks, also where a phrase changed the order.
     return { passage, score: ranked[i]?.score ?? 0, rank: i + 1, paths, ...highlight(passage.text, passage.sentenceEnds, weights) };
   });
-  return { hits, searched, usedDense, ms: context.now() - started };
+  const twins = repeats(hits.map((hit) => hit.passage.text));
+  const marked = hits.map((hit, i): Hit => {
+    const first = hits[twins[i] ?? -1];
+    return first === undefined ? hit : { ...hit, repeats: first.passage.id };
+  });
+  return { hits: marked, searched, usedDense, ms: context.now() - started };
 }
 
 function contains(passage: Passage, phrase: readonly string[]): boolean {

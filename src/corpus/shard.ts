@@ -9,6 +9,7 @@ import { analysisName } from './analysis.ts';
 import { openLexicalSegment } from './lexical.ts';
 import { openLinks, openTitles } from './links.ts';
 import type { PassageRow } from './passages.ts';
+import { rankWeightsSchema } from './rank.ts';
 import { openVectorSegment } from './vectors.ts';
 
 export const manifestFile = 'manifest.json';
@@ -69,6 +70,8 @@ const manifestSchema = v.object({
     }),
   ),
   golden: v.pipe(v.array(v.object({ text: text(1000), vector: v.pipe(v.array(v.pipe(v.number(), v.finite())), v.maxLength(4096)) })), v.maxLength(8)),
+  /** Weights of the ranking along links, learned for this corpus; absent: the general ones. */
+  ranking: v.optional(rankWeightsSchema),
   parts: v.pipe(v.array(partSchema), v.maxLength(maxParts)),
 });
 

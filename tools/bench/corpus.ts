@@ -43,6 +43,7 @@ export async function openNodeCorpus(folder: string, embedder: NodeEmbedder | nu
     titles: openTitles(await parts('titles')),
     lexical: (await parts('lexical')).map(({ bytes, name }) => openLexicalSegment(bytes, name)),
     links: openLinks(await parts('links'), counts.passages, counts.documents),
+    ranking: manifest.ranking ?? null,
     vectors: withVectors ? [{ set: vectorSetOf(segments, await openKernel(await kernelBinaries()), manifest.vectors), first: 0 }] : [],
   };
   const rows = (await parts('passages')).flatMap(({ bytes, name }) =>

@@ -14,6 +14,7 @@ import { createLexicalBuilder } from '../../src/corpus/lexical-builder.ts';
 import { lexicalDefaults, openLexicalSegment } from '../../src/corpus/lexical.ts';
 import { createMentionMatcher, encodeLinks, encodeTitles, type TitleRow } from '../../src/corpus/links.ts';
 import { chunkDocument, embeddedText, type PassageRow } from '../../src/corpus/passages.ts';
+import type { RankWeights } from '../../src/corpus/rank.ts';
 import {
   decodeManifest, decodePassageBlock, encodePassages, formatVersion, manifestFile, partKinds, readPassageDirectory, serialiseManifest, sha256Hex,
   type PartKind, type ShardManifest, type ShardPart,
@@ -41,6 +42,8 @@ export interface BuildOptions {
   readonly embedder: EmbedderId | 'none';
   /** null: vectors are not kept between builds. */
   readonly vectorsCache: string | null;
+  /** Weights of the ranking that were learned for this corpus (`npm run bench -- recall --learn`); kept in the manifest. */
+  readonly ranking?: RankWeights;
 }
 
 /** When a part is closed. Parts are to be 1-8 MB each. */

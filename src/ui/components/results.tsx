@@ -1,4 +1,5 @@
 /** Passages found for the question as a whole. They come before anything else is ready and stay under the answer. */
+import type { Hit } from '../../corpus/retriever.ts';
 import type { App, Preview } from '../app.ts';
 import { visibleLine } from '../text/display.ts';
 import { formatCount, formatDuration, plural } from '../text/format.ts';
@@ -24,6 +25,8 @@ export function Results({ app, heading }: { readonly app: App; readonly heading:
   if (preview === null) return null;
   const names = corpusNames(app);
   const { result, error } = preview;
+  const item = (hit: Hit) => <HitItem key={hit.passage.id} hit={hit} corpus={names.get(hit.passage.corpus) ?? ''} testId="result" />;
+  const twins = result?.hits.filter((hit) => hit.repeats !== undefined) ?? [];
   const isEmptyLibrary = !app.corpora.value.some((corpus) => corpus.state === 'complete');
   return (
     <section class="results" data-testid="results" aria-label={heading} aria-busy={preview.isSearching}>
@@ -35,10 +38,14 @@ export function Results({ app, heading }: { readonly app: App; readonly heading:
       {isEmptyLibrary ? <p class="empty">Nothing is in the library yet. Import the demo shard or add documents, and passages appear here as you type.</p> : null}
       {result !== null && result.hits.length > 0 ? (
         <ol class="hits">
-          {result.hits.map((hit) => (
-            <HitItem key={hit.passage.id} hit={hit} corpus={names.get(hit.passage.corpus) ?? ''} testId="result" />
-          ))}
+          {result.hits.filter((hit) => hit.repeats === undefined).map(item)}
         </ol>
+      ) : null}
+      {twins.length > 0 ? (
+        <details class="hit-twins" data-testid="twins">
+          <summary>{plural(twins.length, 'passage')} that nearly repeat one above</summary>
+          <ol class="hits">{twins.map(item)}</ol>
+        </details>
       ) : null}
     </section>
   );

@@ -104,6 +104,8 @@ export function pathLabels(hit: Hit): string[] {
         return 'meaning';
       case 'title':
         return 'title';
+      case 'rerank':
+        return path.before === hit.rank ? 're-ranked' : `re-ranked from ${path.before}`;
       case 'link':
         return `${path.direction === 'out' ? 'link from' : 'links to'} ${visibleLine(path.fromTitle)}`;
     }

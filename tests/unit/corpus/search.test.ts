@@ -5,6 +5,7 @@ import { openLexicalSegment } from '../../../src/corpus/lexical.ts';
 import { createMentionMatcher, encodeLinks, encodeTitles, openLinks, openTitles } from '../../../src/corpus/links.ts';
 import { chunkDocument, toPassage, type PassageRow } from '../../../src/corpus/passages.ts';
 import type { Passage, SearchRequest } from '../../../src/corpus/retriever.ts';
+import type { RankWeights } from '../../../src/corpus/rank.ts';
 import { documentSource, search, type SearchContext, type SearchSource } from '../../../src/corpus/search.ts';
 import { decodePassageBlock, parseManifest, readPassageDirectory } from '../../../src/corpus/shard.ts';
 import { scalarKernel } from '../../../src/corpus/kernel/kernel.ts';
@@ -142,6 +143,24 @@ describe('search', () => {
     });
     await expect(run('harbour', {}, fetched)).rejects.toMatchObject({ name: 'AbortError' });
     await expect(run('harbour', {}, fetched)).rejects.toMatchObject({ name: 'AbortError' });
+  });
+
+  test('a hit that nearly repeats a better one says so and stays in the list', async () => {
+    const text = 'The mill by the river was built of slate in the year of the great flood and burned down twice.';
+    const twins = sourceOf('twins', [['One', text], ['Two', `${text.slice(0, -1)}!`], ['Three', 'The mill had an oak wheel.']]);
+    const only = { sources: [twins.source], rows: new Map([['twins', twins.rows]]) };
+    const { hits } = await search({ text: 'mill slate flood', k: 5 }, only.sources, contextOf(only));
+    expect(hits.map((h) => [h.passage.title, h.repeats])).toEqual([['One', undefined], ['Two', 'twins/One'], ['Three', undefined]]);
+  });
+
+  test('the weights of a source rank its passages; among several sources with links the general ones do', async () => {
+    const ranking: RankWeights = { learnedOn: 'x', words: [{ words: -1 }, { words: -1 }], hybrid: [{}, {}] };
+    const turned: SearchSource = { ...film.source, ranking };
+    const titles = async (sources: readonly SearchSource[]) => titlesOf(await search({ text: 'fortress on a hill in a harbour town', k: 10 }, sources, contextOf(library)));
+    const plain = await titles([film.source]);
+    expect(plain[0]).toBe('Halden');
+    expect((await titles([turned]))[0]).not.toBe('Halden');
+    expect(await titles([turned, town.source])).toEqual(await titles([film.source, town.source]));
   });
 
   test('equal passages keep the order of the sources', async () => {

@@ -5,6 +5,7 @@ import { AppError, type ErrorCode } from '../../../src/errors.ts';
 import { createLexicalBuilder } from '../../../src/corpus/lexical-builder.ts';
 import { encodeLinks, encodeTitles } from '../../../src/corpus/links.ts';
 import type { PassageRow } from '../../../src/corpus/passages.ts';
+import { generalWeights } from '../../../src/corpus/rank.ts';
 import {
   checkPart, decodeManifest, decodePassageBlock, encodePassages, parseManifest, passageDirectoryBytes, readPassageDirectory, serialiseManifest, sha256Hex, verifyPart,
   type PartKind, type ShardManifest, type ShardPart,
@@ -120,6 +121,19 @@ describe('the manifest', () => {
         if (JSON.stringify(value) !== JSON.stringify(sound.manifest[key])) codeOf(() => decodeManifest({ ...sound.manifest, [key]: value }, 'x'));
       }),
     );
+  });
+});
+
+describe('weights of the ranking in the manifest', () => {
+  const withRanking = (ranking: unknown): string => JSON.stringify({ ...sound.manifest, ranking });
+
+  test('come back as they were; without them a manifest is sound as well', () => {
+    expect(parseManifest(withRanking(generalWeights), 'x').ranking).toEqual(generalWeights);
+    expect(parseManifest(JSON.stringify(sound.manifest), 'x').ranking).toBeUndefined();
+  });
+
+  test('that are no numbers are refused', () => {
+    expect(codeOf(() => parseManifest(withRanking({ ...generalWeights, words: [{ words: 'much' }, {}] }), 'x'))).toBe('shard/manifest');
   });
 });
 
