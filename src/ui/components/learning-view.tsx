@@ -167,7 +167,8 @@ function PartRow({ app, part }: { readonly app: App; readonly part: LearnedPartS
 
 /** Scores on the questions held back, and the effective number of ways. */
 function seriesOf(iterations: readonly IterationRecord[]): readonly Series[] {
-  const of = (label: string, value: (record: IterationRecord) => number | null | undefined): Series => ({ label, values: iterations.map((record) => value(record) ?? null) });
+  type Value = (record: IterationRecord) => number | null | undefined;
+  const of = (label: string, value: Value): Series => ({ label, values: iterations.map((record) => value(record) ?? null) });
   return [
     of('Exact', (record) => record.dev?.em),
     of('F1', (record) => record.dev?.f1),
