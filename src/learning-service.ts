@@ -3,7 +3,6 @@
  * hands the parts that are switched on to runs. What was learned never leaves the device but through `exports`.
  */
 import { runMethod, type AgentSettings } from './agent/harness.ts';
-import { methodById } from './agent/methods/registry.ts';
 import { answerKey } from './agent/trajectories.ts';
 import type { AgentEvent } from './agent/events.ts';
 import type { ConfirmedAnswer, Learning, LearningProgress, LearningStatus, UserEdit } from './api.ts';
@@ -174,6 +173,7 @@ export function createLearningService(deps: LearningServiceDeps): LearningServic
     const llm = deps.llm();
     if (llm === null) throw new AppError('engine/not-loaded');
     if (now.confirmed.length < leastConfirmed) throw new AppError('learning/too-few', { needed: leastConfirmed, have: now.confirmed.length });
+    const { methodById } = await import('./agent/methods/registry.ts');
     const method = methodById(options.method ?? 'foray');
     if (method === undefined) throw new AppError('run/unknown-method', { method: options.method ?? '' });
     const leave = deps.occupy();

@@ -8,7 +8,6 @@ import type { AgentEvent, Plan } from './agent/events.ts';
 import { editedPlan, type Revision } from './agent/edits.ts';
 import { decodeEvents } from './agent/event-log.ts';
 import { defaultSettings, runMethod, settingsOn, type AgentDeps, type AgentSettings } from './agent/harness.ts';
-import { methodById } from './agent/methods/registry.ts';
 import { assertValid } from './agent/plan.ts';
 import type { AskOptions, BrokenRun, History, Run } from './api.ts';
 import type { Retriever } from './corpus/retriever.ts';
@@ -128,6 +127,8 @@ export function createRuns(options: RunsOptions): Runs {
         const began = isResumed ? earlier?.events.find((event) => event.kind === 'runStarted') : undefined;
         const text = began?.kind === 'runStarted' ? began.question : question;
         const llm = options.liveLlm();
+        // The methods come with the first question: the first screen needs none of them.
+        const { methodById } = await import('./agent/methods/registry.ts');
         const method = methodById(asked.method ?? (llm === null ? 'extractive' : 'foray'));
         if (method === undefined) {
           yield fail(new AppError('run/unknown-method', { method: asked.method ?? '' }));

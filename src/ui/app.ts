@@ -5,7 +5,7 @@
 import { batch, computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import { addEdit } from '../agent/edits.ts';
 import type { Plan, RunEdit } from '../agent/events.ts';
-import { methodById } from '../agent/methods/registry.ts';
+import type { Method } from '../agent/harness.ts';
 import type { BrokenRun, CorpusStatus, DocumentStatus, EndpointOptions, Searcher, StorageStatus, UserEdit } from '../api.ts';
 import type { SearchResult } from '../corpus/retriever.ts';
 import type { RunSummary, StorageNotice } from '../corpus/worker-api.ts';
@@ -175,11 +175,18 @@ export function createApp(options: AppOptions) {
   const hasLlm = computed(() => models.value.some((row) => row.role === 'llm' && row.state === 'ready'));
   const control = createRunControl({ now, report, onEnd: refreshHistory });
   const { runs, shownId, setRun } = control;
+  /** All methods; empty until they have come, which is soon after the page. */
+  const methods = signal<readonly Method[]>([]);
+  const hasMethods = import('../agent/methods/registry.ts').then((registry) => {
+    methods.value = registry.methods;
+  });
+  guard(hasMethods);
+  const methodById = (id: string): Method | undefined => methods.value.find((item) => item.id === id);
   /** Of the address: it holds until another method is chosen, and is not remembered. */
-  const methodOfAddress = signal(methodById(options.launch.method)?.id ?? '');
+  const methodOfAddress = signal(options.launch.method);
   /** The method that the next question is asked with. Without a language model only those that need none can run. */
   const method = computed(() => {
-    const chosen = methodById(methodOfAddress.value === '' ? preferences.value.method : methodOfAddress.value) ?? methodById('foray');
+    const chosen = methodById(methodOfAddress.value) ?? methodById(preferences.value.method) ?? methodById('foray');
     return hasLlm.value || chosen?.needsLlm === false ? chosen : methodById('extractive');
   });
   /** Columns and rows as the person types them, for the method that fills a table. */
@@ -218,7 +225,8 @@ export function createApp(options: AppOptions) {
         ...(chosen?.id === 'table' && columns.length > 0 ? { table: { columns, rows: listed(tableRows.value, 40) } } : {}),
         ...(holdsPlan ? { planPauseMs: Infinity } : {}),
       });
-    });
+      // Without the list (no connection at the first visit) the searcher's own default answers.
+    }, hasMethods.catch(() => undefined));
   }
 
   /** Goes on from a run with a change of the person's: what the change does not reach is not worked out again. */
@@ -514,7 +522,7 @@ export function createApp(options: AppOptions) {
       const left = broken.value;
       const ready = models.value.filter((row) => row.state === 'ready').length;
       if (left === null || options.isSafeStart === true || view.value !== 'ask' || draft.value !== options.launch.question || shownId.value !== null) return;
-      const hasModel = left.model === null ? !methodNeedsLlm(left.method) : ready > 0 && searcher.models.llm?.modelId === left.model;
+      const hasModel = left.model === null ? methodById(left.method)?.needsLlm === false : ready > 0 && searcher.models.llm?.modelId === left.model;
       if (hasModel && (!left.usedDense || searcher.models.embedder !== null)) void resumeBroken().catch(report);
     }),
   );
@@ -551,7 +559,7 @@ export function createApp(options: AppOptions) {
     ...learning, correctAnswer,
     view, modelPanel, isChoosingMethod, planner, usePlanner, preferences, setPreferences, faults, report, dismissFault, update, safeStart,
     draft, draftNotice, setDraft, examples, preview,
-    ...control, ask, revise, newQuestion, method, chooseMethod, tableColumns, tableRows, broken, dismissBroken, resumeBroken,
+    ...control, ask, revise, newQuestion, methods, method, chooseMethod, tableColumns, tableRows, broken, dismissBroken, resumeBroken,
     stored, refreshHistory, openRun, removeRun,
     models, device, loading, endpoint, endpointError, hasLlm, useModel, useEndpoint, cancelModel, unloadModel, removeModel,
     corpora, documents, notice, storage, persistRefused, imports, adding, importShard, pauseImport, dismissImport, addDocuments, stopAdding, dismissFailures,
@@ -580,10 +588,6 @@ function userEdit(run: RunView, edit: RunEdit, reason: string): UserEdit {
       return of('evidence', edit.node, before.join('\n'), before.filter((title) => !dropped.has(title)).join('\n'));
     }
   }
-}
-
-function methodNeedsLlm(id: string): boolean {
-  return methodById(id)?.needsLlm !== false;
 }
 
 function trimmedNotice(): string {

@@ -29,6 +29,8 @@ export function createRunControl({ now, report, onEnd }: RunControlOptions) {
   const shown = computed(() => (shownId.value === null ? null : (runs.value.get(shownId.value) ?? null)));
   let live: { readonly run: Run; readonly question: string; readonly done: Promise<void> } | null = null;
   let asked = 0;
+  /** Asked for, and not begun yet. */
+  let waiting: string | null = null;
 
   const setRun = (run: RunView): void => {
     const next = new Map(runs.peek());
@@ -41,14 +43,17 @@ export function createRunControl({ now, report, onEnd }: RunControlOptions) {
     runs.value = next;
   };
 
-  /** Ends what is under way, then begins and follows the run that `make` gives; resolves at its end. Where another one was asked for meanwhile, nothing begins. */
-  async function begin(question: string, holdsPlan: boolean, make: () => Run): Promise<void> {
+  /** Ends what is under way, then begins and follows the run that `make` gives; resolves at its end. `ready` is awaited first. Where another one was asked for meanwhile, nothing begins. */
+  async function begin(question: string, holdsPlan: boolean, make: () => Run, ready?: Promise<unknown>): Promise<void> {
     const turn = ++asked;
+    waiting = question;
     if (live !== null) {
       stop();
       await live.done;
     }
+    await ready;
     if (turn !== asked) return;
+    waiting = null;
     const run = make();
     batch(() => {
       setRun(startRun(run.id, question, holdsPlan));
@@ -66,18 +71,18 @@ export function createRunControl({ now, report, onEnd }: RunControlOptions) {
   async function follow(run: Run): Promise<void> {
     const started = now();
     const clock = setInterval(() => (elapsedMs.value = now() - started), 250);
-    let waiting: AgentEvent[] = [];
+    let unseen: AgentEvent[] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
     const render = (): void => {
       clearTimeout(timer);
       timer = undefined;
       const current = runs.peek().get(run.id);
-      if (current !== undefined && waiting.length > 0) setRun({ ...waiting.reduce(reduceRun, current), reusedCalls: run.reusedCalls() });
-      waiting = [];
+      if (current !== undefined && unseen.length > 0) setRun({ ...unseen.reduce(reduceRun, current), reusedCalls: run.reusedCalls() });
+      unseen = [];
     };
     try {
       for await (const event of run.events) {
-        waiting.push(event);
+        unseen.push(event);
         if (event.kind === 'answerDelta') timer ??= setTimeout(render, renderMs);
         else render();
       }
@@ -134,7 +139,7 @@ export function createRunControl({ now, report, onEnd }: RunControlOptions) {
   return {
     runs, shown, shownId, liveId, isStopping, elapsedMs, planError, setRun, begin, stop, runPlan, forget,
     /** The question under way that nobody has stopped; null: none. */
-    liveQuestion: (): string | null => (live === null || isStopping.value ? null : live.question),
+    liveQuestion: (): string | null => waiting ?? (live === null || isStopping.value ? null : live.question),
     isLive: (): boolean => live !== null,
   };
 }

@@ -38,6 +38,7 @@ for (const [name, width, height, colorScheme] of [
       await page.getByTestId('state-fold').click();
       await page.getByTestId('state-panel').waitFor();
       await isSound(page, 'state');
+      await ask(page, 'On which river is the birthplace of the founder of Vale Glassworks?');
       await page.getByTestId('plan-node').first().getByRole('button').first().click();
       await page.getByRole('button', { name: /^Change step 1/ }).click();
       await page.getByTestId('step-editor').waitFor();

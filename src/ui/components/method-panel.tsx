@@ -1,7 +1,6 @@
 /** How a question is pursued: the method, how thorough it is, and the settings that the chosen method heeds. */
 import { useEffect, useRef } from 'preact/hooks';
 import type { Method } from '../../agent/harness.ts';
-import { methods } from '../../agent/methods/registry.ts';
 import type { App } from '../app.ts';
 import { efforts } from '../preferences.ts';
 import { defaultWishes, effortLabels, heeds, methodKinds, wishLimits, type NumberWish } from '../run-options.ts';
@@ -66,7 +65,7 @@ function Methods({ app, kind }: { readonly app: App; readonly kind: Method['kind
     <fieldset class="choices">
       <legend>{title}</legend>
       <p class="slot-facts">{about}</p>
-      {methods
+      {app.methods.value
         .filter((method) => method.kind === kind)
         .map((method) => {
           const isUsable = !method.needsLlm || app.hasLlm.value;

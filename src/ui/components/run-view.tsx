@@ -1,6 +1,5 @@
 /** A question that was asked: stage and answer, plan, sources, passages, cost. The question itself stays in the box above, ready to be changed. */
 import { useState } from 'preact/hooks';
-import { methodById } from '../../agent/methods/registry.ts';
 import type { App } from '../app.ts';
 import { hasSearchState, stateSummary } from '../search-state.ts';
 import { stageOf, stopNote, type RunView as RunState } from '../state.ts';
@@ -16,10 +15,10 @@ import { PlanView } from './plan-view.tsx';
 import { Results } from './results.tsx';
 
 /** `5 model calls · 1,204 prompt tokens (830 cached) …`, live and at the end. */
-function CostLine({ run, elapsedMs }: { readonly run: RunState; readonly elapsedMs: number }) {
+function CostLine({ app, run, elapsedMs }: { readonly app: App; readonly run: RunState; readonly elapsedMs: number }) {
   const { cost } = run;
   // The default needs no mention, and a run without a model says so itself.
-  const label = run.method === 'foray' || run.method === 'extractive' ? undefined : methodById(run.method)?.label;
+  const label = run.method === 'foray' || run.method === 'extractive' ? undefined : app.methods.value.find((method) => method.id === run.method)?.label;
   const cached = cost.cachedTokens > 0 ? `, ${formatCount(cost.cachedTokens)} of them cached` : '';
   return (
     <p class="cost figures" data-testid="cost">
@@ -155,7 +154,7 @@ export function RunView({ app, run }: { readonly app: App; readonly run: RunStat
           </Notice>
         )}
         {note === '' ? null : <p class="answer-note">{note}</p>}
-        <CostLine run={run} elapsedMs={isLive ? app.elapsedMs.value : run.cost.wallMs} />
+        <CostLine app={app} run={run} elapsedMs={isLive ? app.elapsedMs.value : run.cost.wallMs} />
         {isLive && run.answer === null ? null : <Actions app={app} run={run} />}
         {isLive || run.answer === null || run.answer.mode === 'extractive' ? null : <Feedback key={run.id} app={app} run={run} />}
       </section>

@@ -80,7 +80,7 @@ describe('asking', () => {
   it('a second question ends the first; the same question again does not', async () => {
     const app = open({ ready: [llm], paceMs: 8 });
     const first = app.ask(bridge);
-    await vi.waitFor(() => expect(app.shown.value?.plan).not.toBeNull());
+    await vi.waitFor(() => expect(app.shown.value?.plan).toBeTruthy());
     await app.ask(bridge);
     expect(app.runs.value.size).toBe(1);
     const second = app.ask('Which is older?');
@@ -323,8 +323,10 @@ describe('methods and what was left', () => {
   });
 
   it('takes a method that is not there for none, and needs no model for one that needs none', async () => {
-    expect(open(ready, { question: '', isTrimmed: false, method: 'nonsense' }).method.value?.id).toBe('foray');
-    expect(open({}, { question: '', isTrimmed: false, method: 'rag' }).method.value?.id).toBe('extractive');
+    const nonsense = open(ready, { question: '', isTrimmed: false, method: 'nonsense' });
+    await vi.waitFor(() => expect(nonsense.method.value?.id).toBe('foray'));
+    const withoutModel = open({}, { question: '', isTrimmed: false, method: 'rag' });
+    await vi.waitFor(() => expect(withoutModel.method.value?.id).toBe('extractive'));
   });
 
   const broken = { id: 'run-x', question: bridge, method: 'foray', model: 'qwen2.5-0.5b', holdsPlan: false, usedDense: true };
