@@ -171,6 +171,11 @@ export interface Models {
   rows(): readonly ModelStatus[];
   /** Downloads what is missing and loads it. Resolves when ready; abort pauses the download and keeps what was fetched. */
   use(id: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Lays a LoRA adapter in GGUF form over the loaded llama.cpp model, or takes it off (null), by loading the model anew. Kept until the page is closed.
+   * Rejects with `engine/not-loaded` where no such model is loaded, and `engine/load-failed` where the adapter does not fit; the model then stays as it was.
+   */
+  useAdapter(file: File | null, signal: AbortSignal): Promise<void>;
   /** The person's own OpenAI-compatible server, for example `http://127.0.0.1:11434/v1`. */
   useEndpoint(url: string, model: string, signal: AbortSignal, options?: EndpointOptions): Promise<void>;
   /**

@@ -199,14 +199,18 @@ export function createModelService(options: ModelServiceOptions): ModelService {
     options.onLlm(llm);
   }
 
+  /** The person's own LoRA adapter, until the page is closed. */
+  let adapter: File | null = null;
+
   async function loadRequest(row: LlmRow, blobs: ModelBlobs): Promise<LlmLoadRequest> {
     const verdict = await options.device;
+    const isAdapted = adapter !== null && row.backend === 'wllama';
     const script: unknown = row.backend === 'scripted' ? JSON.parse((await blobs[row.files[0]?.path ?? '']?.text()) ?? 'null') : undefined;
     return {
       backend: row.backend,
       modelId: row.id,
-      label: row.label,
-      files: blobs,
+      label: isAdapted ? `${row.label} + ${adapter?.name ?? ''}` : row.label,
+      files: isAdapted && adapter !== null ? { ...blobs, 'adapter.lora.gguf': adapter } : blobs,
       contextTokens: Math.min(row.contextTokens, 4096),
       threads: verdict.threads,
       useGpu: verdict.gpu !== null && !verdict.gpu.software,
@@ -284,6 +288,21 @@ export function createModelService(options: ModelServiceOptions): ModelService {
         throw error;
       }
       await remember();
+    },
+    async useAdapter(file, signal) {
+      await started;
+      const row = loaded.llm === null ? undefined : rowsById.get(loaded.llm);
+      if (row?.role !== 'llm' || row.backend !== 'wllama') throw new AppError('engine/not-loaded');
+      const before = adapter;
+      adapter = file;
+      try {
+        await load(row, signal);
+      } catch (error) {
+        // The model goes on without the new adapter; what was wrong with it is told.
+        adapter = before;
+        await load(row, signal).catch((again: unknown) => settle(row, again));
+        throw error;
+      }
     },
     async useEndpoint(url, model, signal, { key, remember: keeps = false } = {}) {
       await started;

@@ -112,7 +112,7 @@ export function leaks(messages: readonly SftMessage[], golds: readonly string[])
   });
 }
 
-/** The wrong weights to beware of and the right ones differ here: weights stay as the E-step set them, per question. Uninformative questions are left out by the caller. */
+/** Weights stay as the E-step set them, per question. Uninformative questions are left out by the caller. */
 export function sftRecords(samples: readonly Sample[], golds: (qid: string) => readonly string[]): SftRecord[] {
   return samples.map((sample) => sftRecord(sample, golds(sample.qid)));
 }

@@ -151,8 +151,8 @@ export async function learn(
     scoring: scorings.length === 0 || scorings.includes(null) ? 'none' : scorings.includes('verify') ? 'verify' : scorings.includes('topn') ? 'topn' : 'exact',
     checks: Object.values(versions).map((version) => version.check),
     cost: {
-      llmCalls: sumOf(all, ({ cost }) => cost.llmCalls), promptTokens: sumOf(all, ({ cost }) => cost.promptTokens), outputTokens: sumOf(all, ({ cost }) => cost.outputTokens),
-      wallMs: deps.now() - started,
+      llmCalls: sumOf(all, ({ cost }) => cost.llmCalls), promptTokens: sumOf(all, ({ cost }) => cost.promptTokens),
+      outputTokens: sumOf(all, ({ cost }) => cost.outputTokens), wallMs: deps.now() - started,
     },
   };
   return { record, versions, weighted };
@@ -176,7 +176,9 @@ async function weightQuestions(train: readonly LearnQuestion[], deps: LearnDeps,
   return train.flatMap(({ id }) => done.get(id) ?? []);
 }
 
-async function evaluateAll(questions: readonly LearnQuestion[], values: Partial<PartValues>, label: string, deps: LearnDeps, signal: AbortSignal): Promise<QuestionScore[]> {
+async function evaluateAll(
+  questions: readonly LearnQuestion[], values: Partial<PartValues>, label: string, deps: LearnDeps, signal: AbortSignal,
+): Promise<QuestionScore[]> {
   const scores: QuestionScore[] = [];
   for (const question of questions) {
     deps.onProgress('checking', scores.length, questions.length, label);

@@ -74,7 +74,9 @@ const optionsSchema = v.object({
   out: v.optional(v.string(), join(root, 'bench', 'results', 'tmp', 'learn')),
   settings: json(agentSettingsSchema),
   adapter: json(
-    v.partial(v.strictObject({ rank: v.number(), epochs: v.number(), batch: v.number(), rate: v.number(), momentum: v.number(), temperature: v.number(), decay: v.number() })),
+    v.partial(
+      v.strictObject({ rank: v.number(), epochs: v.number(), batch: v.number(), rate: v.number(), momentum: v.number(), temperature: v.number(), decay: v.number() }),
+    ),
   ),
 });
 

@@ -112,6 +112,36 @@ export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
     return llm;
   });
 
+/** A file with this ending is a LoRA adapter in GGUF form, laid over the model. */
+export const adapterSuffix = '.lora.gguf';
+
+interface FileMount {
+  moduleInit(files: readonly { readonly name: string; readonly blob: Blob }[]): Promise<unknown>;
+}
+
+/**
+ * The library takes adapters by their path in its own file system and has no way to put a file there but as a split of the model. Its proxy to the engine is made
+ * inside `loadModel`; the files are added as it mounts the model's. Returns their paths. If a later version renames what is used here, the engine reports that
+ * the file is missing.
+ */
+function mountBeside(wllama: Wllama, blobs: readonly Blob[]): string[] {
+  const files = blobs.map((blob, i) => ({ name: `adapter-${i + 1}.gguf`, blob }));
+  if (files.length === 0) return [];
+  let proxy: FileMount | null = null;
+  Object.defineProperty(wllama, 'proxy', {
+    configurable: true,
+    enumerable: true,
+    get: () => proxy,
+    set(value: FileMount | null) {
+      proxy = value;
+      if (value === null) return;
+      const init = value.moduleInit.bind(value);
+      value.moduleInit = (own) => init([...own, ...files]);
+    },
+  });
+  return files.map(({ name }) => `models/${name}`);
+}
+
 interface Engine {
   readonly wllama: Wllama;
   /** The latest lines that the native code wrote. */
@@ -149,10 +179,11 @@ export function isSound(logprobs: readonly number[]): boolean {
 
 async function startEngine(request: LlmLoadRequest): Promise<Engine> {
   const blobs = Object.entries(request.files)
-    .filter(([path]) => path.endsWith('.gguf'))
+    .filter(([path]) => path.endsWith('.gguf') && !path.endsWith(adapterSuffix))
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([, blob]) => blob);
   if (blobs.length === 0) throw new Error('no .gguf file');
+  const adapters = Object.entries(request.files).filter(([path]) => path.endsWith(adapterSuffix));
   const log: string[] = [];
   const keep = (...parts: unknown[]): void => {
     log.push(parts.map(String).join(' '));
@@ -162,6 +193,7 @@ async function startEngine(request: LlmLoadRequest): Promise<Engine> {
   const wllama = new Wllama({ default: wasmUrl }, { logger: { ...LoggerWithoutDebug, debug: keep, log: keep, warn: keep, error: keep }, allowOffline: true });
   // Its own fallback for browsers without JSPI fetches from a CDN.
   wllama.setCompat(null);
+  const mounted = mountBeside(wllama, adapters.map(([, blob]) => blob));
   try {
     await wllama.loadModel(blobs, {
       n_ctx: request.contextTokens,
@@ -173,6 +205,7 @@ async function startEngine(request: LlmLoadRequest): Promise<Engine> {
       kv_unified: true,
       warmup: false,
       reasoning: false,
+      ...(mounted.length === 0 ? {} : { lora_adapters: mounted.map((path) => ({ path, scale: 1 })) }),
     });
   } catch (error) {
     await wllama.exit().catch(() => {});

@@ -7,11 +7,13 @@ import type { GenerateRequest, GenerateResult, Llm } from '../../../src/engine/l
 import { spawnEmbedWorker, spawnLlmWorker } from '../../../src/engine/worker-api.ts';
 import type { EmbedWorkerApi, LlmLoadRequest, LlmWorkerApi, ModelBlobs } from '../../../src/engine/worker-api.ts';
 import { AppError, toWire } from '../../../src/errors.ts';
+import { spawnLearningWorker, type LearningWorkerApi } from '../../../src/learning/worker-api.ts';
 
 const faults: string[] = [];
 const onFault = (error: AppError): void => void faults.push(error.code);
 const llmHost = createHost<LlmWorkerApi>({ name: 'llm', spawn: spawnLlmWorker, graceSeconds: 15, onFault });
 const embedHost = createHost<EmbedWorkerApi>({ name: 'embed', spawn: spawnEmbedWorker, onFault });
+const learningHost = createHost<LearningWorkerApi>({ name: 'learning', spawn: spawnLearningWorker, onFault });
 const never = new AbortController().signal;
 
 async function blobs(id: string, paths: readonly string[]): Promise<ModelBlobs> {
@@ -52,6 +54,6 @@ async function generate(model: Llm, request: GenerateRequest): Promise<{ result:
   return { result: await complete(model, request, never, (delta) => deltas.push(delta)), deltas };
 }
 
-const engine = { llmHost, embedHost, faults, blobs, llm, generate, generateAndStop, loadEmbedder, probeDevice, never, toWire, AppError };
+const engine = { llmHost, embedHost, learningHost, faults, blobs, llm, generate, generateAndStop, loadEmbedder, probeDevice, never, toWire, AppError };
 export type EnginePage = typeof engine;
 Object.assign(globalThis, { engine });

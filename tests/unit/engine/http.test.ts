@@ -189,3 +189,61 @@ describe('normaliseBaseUrl', () => {
     for (const url of ['localhost:1234', 'file:///etc/passwd', 'javascript:alert(1)', '']) expect(() => normaliseBaseUrl(url)).toThrow(AppError);
   });
 });
+
+describe('scores', () => {
+  const models = (rows: readonly object[]): void => {
+    server.removeAllListeners('request');
+    server.on('request', (request, response) => {
+      let text = '';
+      request.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      request.on('end', () => {
+        if (request.url === '/v1/models') return response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ data: rows }));
+        seen.push({ path: request.url ?? '', body: JSON.parse(text) as Record<string, unknown>, authorization: undefined, closed: false });
+        reply(response, request);
+      });
+    });
+  };
+  const answer = (prompt: unknown): void => {
+    reply = (response) => response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ choices: [], prompt_logprobs: prompt }));
+  };
+  const token = (text: string, logprob: number): object => ({ 7: { logprob, rank: 1, decoded_token: text } });
+  const messages = [{ role: 'user', content: 'Capital?' }, { role: 'assistant', content: '{"answer":"' }] as const;
+
+  it('are offered only where the server says so', async () => {
+    expect((await open()).info.can.score).toBe(false);
+    expect(await (await open()).score(messages, 'Paris"}', never)).toBeNull();
+    models([{ id: 'x', owned_by: 'vllm' }]);
+    expect((await open()).info.can.score).toBe(true);
+    models([{ id: 'x', owned_by: 'local', capabilities: ['prompt_logprobs'] }]);
+    expect((await open()).info.can.score).toBe(true);
+  });
+
+  it('are the sum over the tokens that end the prompt, the closing delimiter with them, from a prompt that is continued and not closed', async () => {
+    models([{ id: 'x', owned_by: 'vllm' }]);
+    answer([null, token('{"answer', -9), token('":"', -9), token('Par', -0.5), token('is', -0.25), token('"}', -0.125)]);
+    const score = await (await open()).score(messages, 'Paris"}', never);
+    expect(score).toEqual({ sum: -0.875, mean: -0.875 / 3, tokens: 3, method: 'exact' });
+    expect(seen[0]?.body).toMatchObject({
+      prompt_logprobs: 0, continue_final_message: true, add_generation_prompt: false, stream: false,
+      messages: [{ role: 'user', content: 'Capital?' }, { role: 'assistant', content: '{"answer":"Paris"}' }],
+    });
+  });
+
+  it('count a token that crosses the border whole, and letters outside ASCII by their bytes', async () => {
+    models([{ id: 'x', owned_by: 'vllm' }]);
+    answer([null, token('{"answer', -9), token('":"Par', -3), token('is"}', -0.5)]);
+    expect(await (await open()).score(messages, 'Paris"}', never)).toMatchObject({ sum: -3.5, tokens: 2 });
+    answer([null, token('":"', -9), token('M', -1), token('ü', -1), token('ller"}', -1)]);
+    expect(await (await open()).score(messages, 'Müller"}', never)).toMatchObject({ sum: -3, tokens: 3 });
+  });
+
+  it('are none where the answer does not tell them: no numbers, half a character, too few tokens', async () => {
+    models([{ id: 'x', owned_by: 'vllm' }]);
+    for (const prompt of [undefined, null, [null, token('\uFFFD', -1)], [null, token('"}', -1)]]) {
+      answer(prompt);
+      expect(await (await open()).score(messages, 'Paris"}', never)).toBeNull();
+    }
+    answer('nonsense');
+    expect((await failure((await open()).score(messages, 'Paris"}', never))).code).toBe('engine/endpoint');
+  });
+});
