@@ -1,35 +1,44 @@
 /** A LoRA adapter over SmolLM2 through llama.cpp: one that is zero changes nothing, one that is not changes what is said, one that does not fit is refused. */
+import type { Page } from '@playwright/test';
 import { loraAdapter } from '../fixtures/gguf.ts';
 import { expect, test } from './engine-page/fixture.ts';
 
-test('an adapter is laid over the model', async ({ enginePage: page, site }) => {
-  test.skip(!site.models.includes('smollm2-135m'), 'smollm2-135m is not on this machine (npm run models -- fetch smollm2-135m)');
-  test.setTimeout(240_000);
-  const weight = 'blk.29.attn_output.weight';
-  const adapters = {
-    zero: [...loraAdapter({ weight, size: 576, strength: 0 })],
-    strong: [...loraAdapter({ weight, size: 576, strength: 4 })],
-    misfit: [...loraAdapter({ weight, size: 64, strength: 1 })],
-  };
-  const seen = await page.evaluate(async (files) => {
+const weight = 'blk.29.attn_output.weight';
+const missing = 'smollm2-135m is not on this machine (npm run models -- fetch smollm2-135m)';
+
+/** ln p of the same continuation with each of these adapters (null: none), one load after the other; an error as plain data. */
+async function scores(page: Page, adapters: readonly (readonly number[] | null)[]): Promise<readonly unknown[]> {
+  return page.evaluate(async (list) => {
     const model = await engine.blobs('smollm2-135m', ['model.gguf']);
-    const ask = [{ role: 'user', content: 'What is the capital of France? One word.' }, { role: 'assistant', content: 'The capital of France is' }] as const;
-    const scoreWith = async (adapter: readonly number[] | null) => {
+    const ask = [{ role: 'user', content: 'Capital of France?' }, { role: 'assistant', content: 'It is' }] as const;
+    const seen: unknown[] = [];
+    for (const adapter of list) {
       const extra: Record<string, Blob> = adapter === null ? {} : { 'adapter.lora.gguf': new Blob([Uint8Array.from(adapter)]) };
-      const llm = await engine.llm({ backend: 'wllama', modelId: 'smollm2-135m', files: { ...model, ...extra } });
-      return llm.score(ask, ' Paris.', engine.never);
-    };
-    return {
-      plain: await scoreWith(null),
-      zero: await scoreWith(files.zero),
-      strong: await scoreWith(files.strong),
-      misfit: await scoreWith(files.misfit).then(() => 'loaded', engine.toWire),
-      after: await scoreWith(null),
-    };
+      const score = engine
+        .llm({ backend: 'wllama', modelId: 'smollm2-135m', files: { ...model, ...extra } })
+        .then((llm) => llm.score(ask, ' Paris.', engine.never))
+        .then((found) => found?.sum ?? null, engine.toWire);
+      seen.push(await score);
+    }
+    return seen;
   }, adapters);
-  expect(seen.plain?.sum).toBeLessThan(0);
-  expect(seen.zero?.sum).toBeCloseTo(seen.plain?.sum ?? 0, 3);
-  expect(Math.abs((seen.strong?.sum ?? 0) - (seen.plain?.sum ?? 0))).toBeGreaterThan(0.2);
-  expect(seen.misfit).toMatchObject({ kind: 'app', code: 'engine/load-failed' });
-  expect(seen.after?.sum).toBeCloseTo(seen.plain?.sum ?? 0, 3);
+}
+
+test('an adapter is laid over the model: zeros change nothing, other numbers do', async ({ enginePage: page, site }) => {
+  test.skip(!site.models.includes('smollm2-135m'), missing);
+  test.setTimeout(240_000);
+  const of = (strength: number): number[] => [...loraAdapter({ weight, size: 576, strength })];
+  const [plain, zero, strong] = (await scores(page, [null, of(0), of(4)])) as number[];
+  expect(plain).toBeLessThan(0);
+  expect(zero).toBeCloseTo(plain ?? 0, 3);
+  expect(strong).toBeLessThanOrEqual(0);
+  expect(Math.abs((strong ?? 0) - (plain ?? 0))).toBeGreaterThan(0.2);
+});
+
+test('an adapter that does not fit is refused, and the model loads without it', async ({ enginePage: page, site }) => {
+  test.skip(!site.models.includes('smollm2-135m'), missing);
+  test.setTimeout(240_000);
+  const [misfit, plain] = await scores(page, [[...loraAdapter({ weight, size: 64, strength: 1 })], null]);
+  expect(misfit).toMatchObject({ kind: 'app', code: 'engine/load-failed' });
+  expect(plain).toBeLessThan(0);
 });
