@@ -43,7 +43,10 @@ export function createRunControl({ now, report, onEnd }: RunControlOptions) {
     runs.value = next;
   };
 
-  /** Ends what is under way, then begins and follows the run that `make` gives; resolves at its end. `ready` is awaited first. Where another one was asked for meanwhile, nothing begins. */
+  /**
+   * Ends what is under way, then begins and follows the run that `make` gives; resolves at its end. `ready` is awaited first. Where another one was asked for
+   * meanwhile, nothing begins.
+   */
   async function begin(question: string, holdsPlan: boolean, make: () => Run, ready?: Promise<unknown>): Promise<void> {
     const turn = ++asked;
     waiting = question;
