@@ -123,6 +123,22 @@ export function openLexicalSegment(bytes: Uint8Array, name: string): LexicalSegm
     readonly blocks: number;
   }
 
+  /** Byte after the number that `varint` read last. */
+  let afterVarint = 0;
+  function varint(term: number, from: number, end: number): number {
+    let value = 0;
+    let shift = 0;
+    for (let p = from; p < end && shift < 32; shift += 7) {
+      const byte = postings[p++] ?? 0;
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte >= 0x80) continue;
+      if (value > 0xffffffff) break;
+      afterVarint = p;
+      return value;
+    }
+    throw bad(`its postings of term ${term} are cut off`);
+  }
+
   /** Where the postings of a term lie, checked. */
   function listOf(term: number): List {
     const offset = postingOffsets[term] ?? 0;
@@ -285,45 +301,52 @@ export function openLexicalSegment(bytes: Uint8Array, name: string): LexicalSegm
     },
     eachPosting(term, visit) {
       const list = listOf(term);
+      const { end } = list;
+      const termMaxima = maxima[term] ?? 0;
       let p = list.start + (list.first < 0 ? 0 : 4);
       let ordinal = -1;
-      const varint = (): number => {
-        let value = 0;
-        let shift = 0;
-        while (p < list.end && shift < 32) {
-          const byte = postings[p++] ?? 0;
-          value += (byte & 0x7f) * 2 ** shift;
-          if (byte < 0x80) return value;
-          shift += 7;
-        }
-        throw bad(`its postings of term ${term} are cut off`);
-      };
-      const over = (packed: number, text: number, title: number, section: number, length: number): boolean => {
-        const [most, mostTitle, mostSection, least] = [packed & 0xff, (packed >>> 8) & 0xff, (packed >>> 16) & 0xff, packed >>> 24];
-        return Math.min(text, 255) > most || Math.min(title, 255) > mostTitle || Math.min(section, 255) > mostSection || length < least;
-      };
+      let block = -1;
+      let blockMaxima = termMaxima;
       for (let i = 0; i < list.postings; i++) {
-        const block = Math.floor(i / blockPostings);
-        if (list.first >= 0 && i % blockPostings === 0 && p !== list.start + (blocks[3 * (list.first + block) + 1] ?? 0)) {
-          throw bad(`block ${block} of its term ${term} is not where it should be`);
+        if (i % blockPostings === 0) {
+          block++;
+          if (list.first >= 0) {
+            blockMaxima = blocks[3 * (list.first + block) + 2] ?? 0;
+            if (p !== list.start + (blocks[3 * (list.first + block) + 1] ?? 0)) throw bad(`block ${block} of its term ${term} is not where it should be`);
+          }
         }
-        const coded = varint();
-        ordinal += Math.floor(coded / 2) + 1;
+        // An import walks every posting of a shard: numbers of one byte, nearly all, are read inline.
+        let coded = p < end ? (postings[p++] ?? 0) : 0x80;
+        if (coded >= 0x80) {
+          coded = varint(term, p - 1, end);
+          p = afterVarint;
+        }
+        ordinal += (coded >>> 1) + 1;
         if (ordinal >= passages) throw bad(`its postings of term ${term} point outside`);
-        let [text, title, section] = [1, 0, 0];
-        if (coded % 2 === 0) {
+        let text = 1;
+        let title = 0;
+        let section = 0;
+        if ((coded & 1) === 0) {
           const packed = postings[p++] ?? 0;
           text = packed & 15;
           title = (packed >> 4) & 3;
           section = packed >> 6;
-          if (text === 15) text += varint();
-          if (title === 3) title += varint();
-          if (section === 3) section += varint();
+          if (text === 15) {
+            text += varint(term, p, end);
+            p = afterVarint;
+          }
+          if (title === 3) {
+            title += varint(term, p, end);
+            p = afterVarint;
+          }
+          if (section === 3) {
+            section += varint(term, p, end);
+            p = afterVarint;
+          }
         }
-        const length = Math.min(255, textLengths[ordinal] ?? 0);
-        const isLast = (i + 1) % blockPostings === 0 || i === list.postings - 1;
-        const blockMaxima = list.first < 0 ? (maxima[term] ?? 0) : (blocks[3 * (list.first + block) + 2] ?? 0);
-        const isOver = over(maxima[term] ?? 0, text, title, section, length) || over(blockMaxima, text, title, section, length);
+        const length = textLengths[ordinal] ?? 0;
+        const isLast = i === list.postings - 1 || (i + 1) % blockPostings === 0;
+        const isOver = isBeyond(termMaxima, text, title, section, length) || (list.first >= 0 && isBeyond(blockMaxima, text, title, section, length));
         if (isOver || (list.first >= 0 && isLast && lastOf(list, block) !== ordinal)) {
           throw bad(`its block table does not fit the postings of term ${term}`);
         }
@@ -630,4 +653,10 @@ export function documentFrequencies(segments: readonly LexicalSegment[], texts: 
     const terms = analyse(text.slice(0, maxFrequencyText));
     return terms.length === 0 ? 0 : Math.min(...terms.map(frequency));
   });
+}
+
+/** Tells whether a posting exceeds what packed maxima (text, title, section, shortest text) promise of it. */
+function isBeyond(packed: number, text: number, title: number, section: number, length: number): boolean {
+  const isOver = Math.min(text, 255) > (packed & 0xff) || Math.min(title, 255) > ((packed >>> 8) & 0xff) || Math.min(section, 255) > ((packed >>> 16) & 0xff);
+  return isOver || Math.min(length, 255) < packed >>> 24;
 }

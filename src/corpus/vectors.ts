@@ -93,11 +93,11 @@ export function centredBits(rows: QuantisedRows, mean: Float32Array): Uint8Array
   return bits;
 }
 
-/** Rows of a stored block: 256 × 384 bytes are read in well under a millisecond, and a part still makes few records. */
-const blockRows = 256;
+/** Bytes of a stored block at most. Chromium keeps values over 64 KiB as files of their own, which are three times as slow to read one by one. */
+const blockBytes = 60 * 1024;
 
 /**
- * A part as the store keeps it: block 0 holds the header, the scales and the bits, the others the codes of 256 rows each, so that single rows can be read where
+ * A part as the store keeps it: block 0 holds the header, the scales and the bits, the others codes, at most `blockBytes` each, so that single rows can be read where
  * the whole does not fit into memory. Bytes of a part that `openVectorSegment` accepts.
  */
 export function splitVectors(
@@ -116,6 +116,7 @@ export function splitVectors(
   head.set(bits, headerBytes + 4 * count);
   const blocks: Uint8Array[] = [head];
   const places = [{ first, count }];
+  const blockRows = Math.max(1, Math.floor(blockBytes / dimensions));
   for (let from = 0; from < count; from += blockRows) {
     const size = Math.min(blockRows, count - from);
     blocks.push(new Uint8Array(codes.buffer, codes.byteOffset + from * dimensions, size * dimensions));

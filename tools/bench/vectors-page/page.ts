@@ -6,6 +6,7 @@ import { kernelBinaries } from 'virtual:foray-kernel';
 import { createGpuScorer, probeVectors, searchBatch } from '../../../src/corpus/kernel/batch.ts';
 import type { VectorVerdict } from '../../../src/corpus/kernel/batch.ts';
 import { openKernel } from '../../../src/corpus/kernel/kernel.ts';
+import type { Kernel } from '../../../src/corpus/kernel/kernel.ts';
 import { decodePassageBlock } from '../../../src/corpus/shard.ts';
 import { createStore } from '../../../src/corpus/store.ts';
 import { createVectorIndex } from '../../../src/corpus/vector-index.ts';
@@ -119,40 +120,44 @@ async function kernelOf(
   variant: string;
   bytes: number;
   runs: { candidates: number | null; ms: number[]; found: number[][] }[];
-  bandwidthGBps: number;
+  /** Milliseconds that reading as many bytes as the codes have takes, once a query. */
+  readMs: number[];
 }> {
   const kernel = await openKernel(kernelBinaries);
   const index = createVectorIndex(kernel, { dimensions: mean.length, mean: Float32Array.from(mean) });
   for (const { url, first } of files) index.append(openVectorSegment(new Uint8Array(await (await fetch(url)).arrayBuffer()), 'minilm', first, url), first);
   const vectors = queries.map((query) => Float32Array.from(query));
-  const runs = candidates.map((wanted) => {
-    for (const query of vectors.slice(0, 5)) index.search(query, 10, wanted);
-    const ms: number[] = [];
-    const found = vectors.map((query) => {
+  for (const wanted of candidates) for (const query of vectors.slice(0, 5)) index.search(query, 10, wanted);
+  const runs = candidates.map((wanted) => ({ candidates: wanted, ms: new Array<number>(), found: new Array<number[]>() }));
+  const read = bandwidthReader(kernel, index.count * index.rows().stride);
+  const readMs: number[] = [];
+  // Query by query all ways in turn: whatever else the machine does meets them alike.
+  for (const query of vectors) {
+    for (const run of runs) {
       const started = performance.now();
-      const { ordinals } = index.search(query, 10, wanted);
-      ms.push(performance.now() - started);
-      return Array.from(ordinals);
-    });
-    return { candidates: wanted, ms, found };
-  });
-  return { variant: kernel.variant, bytes: index.bytes, runs, bandwidthGBps: await readBandwidth(256 * 2 ** 20) };
+      const { ordinals } = index.search(query, 10, run.candidates);
+      run.ms.push(performance.now() - started);
+      run.found.push(Array.from(ordinals));
+    }
+    readMs.push(read());
+  }
+  return { variant: kernel.variant, bytes: index.bytes, runs, readMs };
 }
 
-/** What this thread reads from memory at best, in 10^9 bytes a second: the sums of a large array, by the kernel's own loads. */
-async function readBandwidth(bytes: number): Promise<number> {
-  const kernel = await openKernel(kernelBinaries);
+/** Reads as many bytes as the codes have, at most 256 MiB (then scaled up), with the kernel's own loads as one long row against itself: milliseconds of a pass. */
+function bandwidthReader(kernel: Kernel, bytes: number): () => number {
   const machine = kernel.instance();
-  machine.memory.grow(Math.ceil(bytes / 65_536) + 2);
-  let best = Infinity;
-  // One row as long as the whole array: nothing but loads and multiplications.
-  const stride = bytes / 2;
-  for (let i = 0; i < 6; i++) {
+  const size = Math.floor(Math.min(bytes, 256 * 2 ** 20) / 32) * 32;
+  machine.memory.grow(Math.ceil(size / 65_536) + 2);
+  // Pages that were never written share one page of zeros and would be read from the nearest cache.
+  new Uint8Array(machine.memory.buffer, 65_536, size).fill(1);
+  const pass = (): number => {
     const started = performance.now();
-    machine.scan(65_536, 1, stride, 0, 0, 65_536 + stride, 1, 64, 128);
-    best = Math.min(best, performance.now() - started);
-  }
-  return (2 * stride) / best / 1e6;
+    machine.scan(65_536, 1, size, 0, 0, 65_536, 1, 64, 128);
+    return ((performance.now() - started) * bytes) / size;
+  };
+  for (let i = 0; i < 3; i++) pass();
+  return pass;
 }
 
 /** Unit vectors of own documents, as the page embeds them: rows of `texts.length` × `dimensions`. */
