@@ -122,13 +122,16 @@ interface Measured {
   /** By question. */
   readonly recall: Readonly<Record<(typeof depths)[number], readonly number[]>>;
   readonly all10: readonly number[];
+  /** Wall time and CPU time of all threads, of one question. */
   readonly ms: readonly number[];
+  readonly cpuMs: readonly number[];
 }
 
 async function measure(system: System, asked: readonly Asked[], { corpus, passages }: Opened, signal: AbortSignal): Promise<Measured> {
   const recall: Record<(typeof depths)[number], number[]> = { 2: [], 5: [], 10: [], 20: [] };
   const all10: number[] = [];
   const ms: number[] = [];
+  const cpuMs: number[] = [];
   const fetchPassages: FetchPassages = (wanted) => Promise.resolve(wanted.map(({ ordinal }) => passages[ordinal] ?? null));
   const run = (text: string, vector: Asked['vector'], more: Partial<SearchRequest>) =>
     search(
@@ -138,18 +141,21 @@ async function measure(system: System, asked: readonly Asked[], { corpus, passag
       system.parameters,
     );
   for (const { question, vector } of asked) {
+    const before = process.cpuUsage();
     let result = await run(question.question, vector, {});
     let took = result.ms;
     if (system.expand === true) {
       result = await run(question.question, vector, { terms: expansion(question.question, result.hits.slice(0, 3).map((hit) => hit.passage), corpus) });
       took += result.ms;
     }
+    const { user, system: kernel } = process.cpuUsage(before);
     const found = result.hits.map((hit) => hit.passage);
     for (const k of depths) recall[k].push(supportRecall(found, question.gold, k) ?? 0);
     all10.push(allSupport(found, question.gold, 10) ?? 0);
     ms.push(took);
+    cpuMs.push((user + kernel) / 1000);
   }
-  return { system: system.name, recall, all10, ms };
+  return { system: system.name, recall, all10, ms, cpuMs };
 }
 
 const three = (value: number): string => value.toFixed(3).replace(/^0/, '');
@@ -161,13 +167,30 @@ function interval(values: readonly number[]): string {
 
 function table(measured: readonly Measured[], keep: readonly number[]): string {
   const some = (values: readonly number[]): number[] => keep.map((i) => values[i] ?? 0);
-  const head = `| ${keep.length} questions | recall@2 | recall@5 | recall@10 | recall@20 | all-gold@10 | p50 ms | p95 ms |\n|---|---|---|---|---|---|---|---|`;
-  const rows = measured.map(({ system, recall, all10, ms }) => {
+  const head = `| ${keep.length} questions | recall@2 | recall@5 | recall@10 | recall@20 | all-gold@10 | p50 ms | p95 ms | CPU p50 ms |\n|---|---|---|---|---|---|---|---|---|`;
+  const rows = measured.map(({ system, recall, all10, ms, cpuMs }) => {
     const sorted = some(ms).sort((a, b) => a - b);
+    const cpu = some(cpuMs).sort((a, b) => a - b);
     const cells = [three(mean(some(recall[2]))), interval(some(recall[5])), three(mean(some(recall[10]))), three(mean(some(recall[20]))), interval(some(all10))];
-    return `| ${system} | ${cells.join(' | ')} | ${quantile(sorted, 0.5).toFixed(1)} | ${quantile(sorted, 0.95).toFixed(1)} |`;
+    return `| ${system} | ${cells.join(' | ')} | ${quantile(sorted, 0.5).toFixed(1)} | ${quantile(sorted, 0.95).toFixed(1)} | ${quantile(cpu, 0.5).toFixed(1)} |`;
   });
   return [head, ...rows].join('\n');
+}
+
+function figuresOf({ recall, all10, ms, cpuMs }: Measured, keep: readonly number[]): Record<string, unknown> {
+  const some = (values: readonly number[]): number[] => keep.map((i) => values[i] ?? 0);
+  const middle = (values: readonly number[], q: number): number => quantile(some(values).sort((a, b) => a - b), q);
+  const exact = (value: number): number => Math.round(value * 1e4) / 1e4;
+  const range = (values: readonly number[]): number[] => (bootstrapMean(some(values), { resamples: 2000 }) ?? []).slice(1).map(exact);
+  return {
+    ...Object.fromEntries(depths.map((k) => [`recall${k}`, exact(mean(some(recall[k])))])),
+    recall5Range: range(recall[5]),
+    all10: exact(mean(some(all10))),
+    all10Range: range(all10),
+    p50: exact(middle(ms, 0.5)),
+    p95: exact(middle(ms, 0.95)),
+    cpuP50: exact(middle(cpuMs, 0.5)),
+  };
 }
 
 /** Measures every ingredient on one set of questions; the returned text ends with one line of JSON. */
@@ -194,21 +217,17 @@ export async function runRecallBench(options: RecallOptions, signal: AbortSignal
     const parts = [...groups((question) => question.selection), ...groups((question) => question.type)];
     const title = `${dataset} ${split} on ${opened.name} (${opened.corpus.manifest.counts.passages} passages), ${options.embedder === 'none' ? 'no embedder' : options.embedder}`;
     const markdown = [`### ${title}`, table(measured, everything), ...parts.flatMap(([name, keep]) => [`#### ${name}`, table(measured, keep)])].join('\n\n');
-    const json = {
-      dataset, split, corpus: opened.name, embedder: options.embedder, questions: asked.length,
-      systems: Object.fromEntries(
-        measured.map(({ system, recall, all10, ms }) => {
-          const sorted = [...ms].sort((a, b) => a - b);
-          const means = Object.fromEntries(depths.map((k) => [`recall${k}`, mean(recall[k])]));
-          return [system, { ...means, all10: mean(all10), p50: quantile(sorted, 0.5), p95: quantile(sorted, 0.95) }];
-        }),
-      ),
-    };
+    const figures = (keep: readonly number[]): unknown => ({
+      questions: keep.length,
+      systems: Object.fromEntries(measured.map((one) => [one.system, figuresOf(one, keep)])),
+    });
+    const json = { dataset, split, corpus: opened.name, embedder: options.embedder, ...(figures(everything) as object) };
+    const byGroup = Object.fromEntries(parts.map(([name, keep]) => [name, figures(keep)]));
     if (options.out !== null) {
       await mkdir(options.out, { recursive: true });
       const name = `recall-${dataset}-${split}-${opened.name}-${options.embedder}`;
       await writeFile(join(options.out, `${name}.md`), `${markdown}\n`);
-      await writeFile(join(options.out, `${name}.json`), `${JSON.stringify(json, null, 1)}\n`);
+      await writeFile(join(options.out, `${name}.json`), `${JSON.stringify({ ...json, groups: byGroup }, null, 1)}\n`);
     }
     return `${markdown}\n${JSON.stringify(json)}`;
   } finally {
