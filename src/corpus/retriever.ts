@@ -93,6 +93,8 @@ export interface SearchRequest {
   readonly dense?: boolean;
   /** Re-order the best candidates by the re-ranker, where one is loaded. Default false. */
   readonly rerank?: boolean;
+  /** `document`: each document once, by its best passage (Max-P: Dai & Callan 2019). Default: passages by themselves. */
+  readonly groupBy?: 'document';
   /** Further words: score(d) = BM25(text, d) + weight × BM25(term, d) for each. They take no part in the embedding. */
   readonly terms?: readonly WeightedTerm[];
   /** Search only these corpora; default all that are complete. */

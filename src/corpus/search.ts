@@ -173,7 +173,7 @@ export function rank(
   }
   const strength = new Map(ordered.map(({ ordinal, score }) => [ordinal, score]));
   return {
-    ranked: ordered.slice(0, Math.max(0, request.k)).map(({ ordinal, score }) => {
+    ranked: (request.groupBy === 'document' ? bestOfDocuments(space, ordered) : ordered).slice(0, Math.max(0, request.k)).map(({ ordinal, score }) => {
       const { source, base } = space.place(ordinal);
       const along = links.filter((link) => link.to === ordinal).sort((a, b) => (strength.get(b.from) ?? 0) - (strength.get(a.from) ?? 0) || a.from - b.from);
       return { source, ordinal: ordinal - base, score, paths: [...(paths.get(ordinal) ?? []), ...along.slice(0, maxLinkPaths).map((link) => linkPath(link, space))] };
@@ -182,6 +182,16 @@ export function rank(
     searched: space.searched,
     usedDense: dense !== null,
   };
+}
+
+/** The first passage of each document in an order. */
+function bestOfDocuments<T extends { readonly ordinal: number }>(space: Space, ordered: readonly T[]): T[] {
+  const seen = new Set<number>();
+  return ordered.filter(({ ordinal }) => {
+    const { source, base } = space.place(ordinal);
+    const first = base + source.titles.first(source.titles.documentOf(ordinal - base));
+    return !seen.has(first) && seen.add(first);
+  });
 }
 
 /** Most links that a hit names as its paths: from the strongest. */
@@ -423,7 +433,9 @@ export async function search(
   // Word indexes hold no positions (they would double them): a phrase is looked for in the texts of the best candidates.
   const phrases = quotedPhrases(request.text);
   const depth = phrases.length > 0 && request.k > 0 ? Math.max(request.k, parameters.candidates) : request.k;
-  const { ranked, weights, searched, usedDense } = rank({ ...request, k: depth }, sources, vector, parameters);
+  const { groupBy, ...ungrouped } = request;
+  // A phrase may make another passage the best of its document: then documents are put together after it.
+  const { ranked, weights, searched, usedDense } = rank({ ...(phrases.length > 0 ? ungrouped : request), k: depth }, sources, vector, parameters);
   const passages = ranked.length === 0 ? [] : await context.fetchPassages(ranked);
   if (context.signal.aborted) throw abortError();
   const found = ranked.flatMap(({ paths }, i) => {
@@ -431,7 +443,9 @@ export async function search(
     return passage === null || passage === undefined ? [] : [{ passage, paths, phrases: phrases.filter((phrase) => contains(passage, phrase)).length }];
   });
   if (phrases.length > 0) found.sort((a, b) => b.phrases - a.phrases);
-  const hits = found.slice(0, Math.max(0, request.k)).map(({ passage, paths }, i): Hit => {
+  const document = ({ passage }: (typeof found)[number]): string => `${passage.corpus}/${passage.docId}`;
+  const kept = phrases.length > 0 && groupBy === 'document' ? found.filter((one, i) => found.findIndex((other) => document(other) === document(one)) === i) : found;
+  const hits = kept.slice(0, Math.max(0, request.k)).map(({ passage, paths }, i): Hit => {
     // Scores go down with the ranks, also where a phrase changed the order.
     return { passage, score: ranked[i]?.score ?? 0, rank: i + 1, paths, ...highlight(passage.text, passage.sentenceEnds, weights) };
   });

@@ -171,6 +171,45 @@ describe('search', () => {
   });
 });
 
+describe('documents by their best passage', () => {
+  const filler = (word: string, n: number): string => Array.from({ length: n }, (_, i) => `Line ${i} of ${word} goes on here and there.`).join(' ');
+  const long = sourceOf('long', [
+    ['Slate', `Quarry quarry. ${filler('roofs', 20)}`, `The quarry of Aldmoor gave slate. ${filler('tiles', 20)}`, `A quarry. ${filler('walls', 20)}`],
+    ['Peat', `A quarry stood near. ${filler('fuel', 20)}`],
+  ]);
+  const library: Library = { sources: [long.source], rows: new Map([['long', long.rows]]) };
+  const ids = async (more: Partial<SearchRequest>, text = 'quarry slate', sources = library.sources): Promise<string[]> =>
+    (await search({ text, k: 5, ...more }, sources, contextOf(library))).hits.map((hit) => hit.passage.id);
+
+  test.each([{ links: false }, {}])('each once, in the order of their best passages, %j', async (more) => {
+    const plain = await ids({ ...more, k: 20 });
+    const grouped = await ids({ ...more, groupBy: 'document' });
+    expect(plain.length).toBeGreaterThan(2);
+    const best = ['Slate', 'Peat'].map((title) => plain.find((id) => id.startsWith(`long/${title}`)));
+    expect(grouped).toEqual(best);
+    expect(await ids({ ...more, groupBy: 'document', k: 1 })).toEqual(best.slice(0, 1));
+  });
+
+  test('a phrase decides which passage is the best of its document', async () => {
+    const text = 'quarry "line 3 of walls"';
+    const [first] = await ids({}, text);
+    const grouped = await ids({ groupBy: 'document' }, text);
+    expect(grouped[0]).toBe(first);
+    expect(new Set(grouped.map((id) => id.replace(/#.*/, ''))).size).toBe(grouped.length);
+    expect(grouped).toHaveLength(2);
+  });
+
+  test('documents of several sources with the same name stay apart', async () => {
+    const rows = chunkDocument({ docId: 'Slate', title: 'Slate', sections: [{ heading: '', text: 'A quarry of slate.', page: 1 }] });
+    const words = createLexicalBuilder();
+    for (const row of rows) words.add(row);
+    const own = documentSource('own/x', 'own', rows, words.finish(), []);
+    library.rows.set('own/x', rows);
+    const grouped = await ids({ groupBy: 'document' }, 'quarry slate', [long.source, own]);
+    expect(grouped.map((id) => id.replace(/#.*/, '')).sort()).toEqual(['long/Peat', 'long/Slate', 'own/Slate']);
+  });
+});
+
 describe('meaning', () => {
   // Two dimensions: the sea and the mountains.
   const vectors = (values: readonly number[], first = 0, embedder = 'e') => ({ set: vectorSetOf([vectorSegment(quantise(Float32Array.from(values), 2), embedder, first)], scalarKernel), first: 0 });
