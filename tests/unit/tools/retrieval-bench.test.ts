@@ -85,7 +85,7 @@ describe('targets', () => {
       [true, '133 times'],
     ]);
     const [missed] = targets([graph, row('vectors', 'foray', { points: [point('C 200', 0.2, 0.981)] })]);
-    expect(missed).toMatchObject({ isMet: false, measured: 'no setting of Foray reaches 0.982' });
+    expect(missed).toMatchObject({ isMet: false, measured: 'no setting of Foray reaches 0.982; nearest: C 200, 0.2 ms at 0.981' });
   });
 
   it('tells what was not measured from what was missed', () => {
