@@ -7,6 +7,7 @@ import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as v from 'valibot';
+import { analysisNames } from '../src/corpus/analysis.ts';
 import { AppError, isAbort } from '../src/errors.ts';
 import type { Progress } from '../src/progress.ts';
 import { rankWeightsSchema, type RankWeights } from '../src/corpus/rank.ts';
@@ -17,9 +18,10 @@ import { InputError } from './shard/input.ts';
 
 const usage = `Usage:
   npm run shard -- build --input FILE|FOLDER --out DIR [--id ID] [--name NAME] [--language CODE] [--licence TEXT] [--attribution TEXT] [--source TEXT]
-                         [--embedder ${embedderIds.join('|')}|none] [--vectors-cache DIR|none] [--ranking FILE]
+                         [--embedder ${embedderIds.join('|')}|none] [--vectors-cache DIR|none] [--analysis ${analysisNames.join('|')}] [--ranking FILE]
   npm run shard -- verify DIR
   npm run shard -- inspect DIR
+--analysis words-1: words are not stemmed as English (other languages, exact words).
 Input: JSON lines (id, title, text; .jsonl, .jsonl.gz), a MediaWiki dump (.xml, .xml.bz2, .xml.gz) or a folder of .md articles.
 A build that was stopped goes on where it was when the same command is given again.
 `;
@@ -31,7 +33,8 @@ function buildOptions(args: string[]): BuildOptions {
   const { values } = parseArgs({
     args,
     options: {
-      input: text, out: text, id: text, name: text, language: text, licence: text, attribution: text, source: text, embedder: text, 'vectors-cache': text, ranking: text,
+      input: text, out: text, id: text, name: text, language: text, licence: text, attribution: text, source: text, embedder: text, 'vectors-cache': text,
+      analysis: text, ranking: text,
     },
   });
   const { input, out } = values;
@@ -40,6 +43,8 @@ function buildOptions(args: string[]): BuildOptions {
   if (!/^[a-z0-9-]{1,64}$/.test(id)) throw new UsageError('--id may hold small letters, digits and hyphens, 64 at most');
   const embedder = [...embedderIds, 'none' as const].find((e) => e === (values.embedder ?? 'none'));
   if (embedder === undefined) throw new UsageError(`--embedder is one of ${embedderIds.join(', ')}, none`);
+  const analysis = analysisNames.find((name) => name === (values.analysis ?? 'english-1'));
+  if (analysis === undefined) throw new UsageError(`--analysis is one of ${analysisNames.join(', ')}`);
   const cache = values['vectors-cache'] ?? join(homedir(), '.cache', 'foray', 'vectors');
   return {
     input,
@@ -51,6 +56,7 @@ function buildOptions(args: string[]): BuildOptions {
     attribution: values.attribution ?? '',
     source: values.source ?? basename(input),
     embedder,
+    analysis,
     vectorsCache: cache === 'none' ? null : cache,
     ...(values.ranking === undefined ? {} : { ranking: rankingOf(values.ranking) }),
   };

@@ -1,10 +1,20 @@
 /**
- * Text analysis `english-1`: words, their index terms, and the terms of a query. Pure, and the same in Node and every browser, so that an index built in one
- * is searched in the other.
+ * Text analysis: words, their index terms, and the terms of a query. Pure, and the same in Node and every browser, so that an index built in one is searched in
+ * the other. There are two analyses, which cut text into the same words: `english-1` stems them, `words-1` does not.
  */
 
-/** Name of the analysis below; a shard whose manifest names another one cannot be searched by words with this code. */
-export const analysisName = 'english-1';
+/** Names by which manifests call the analyses; a shard whose manifest names another one cannot be searched by words with this code. */
+export const analysisNames = ['english-1', 'words-1'] as const;
+export type AnalysisName = (typeof analysisNames)[number];
+
+/** How words become index terms. */
+export interface Analysis {
+  readonly name: AnalysisName;
+  /** The index term of one word; '' if nothing is left of it. */
+  readonly termOf: (word: string) => string;
+  /** Whether a term is so common that a question is not searched by it. */
+  readonly isStopTerm: (term: string) => boolean;
+}
 
 const maxTermLength = 64;
 const maxQueryTerms = 128;
@@ -75,9 +85,21 @@ export function eachWord(text: string, visit: (start: number, end: number) => vo
       eachDenseWord(text.slice(start, at), start, visit);
       continue;
     }
-    let letters = 0; // letters since the last point, to tell an acronym from the end of a sentence
-    let points = 0;
+    // Most words are a run of letters with a space behind it: the rules below are for what follows another sign.
     let previous = kind;
+    let letters = kind === letter ? 1 : 2; // letters since the last point, to tell an acronym from the end of a sentence
+    at += code > 0xffff ? 2 : 1;
+    let unit = text.charCodeAt(at);
+    for (let next = classes[unit]; next === letter || next === digit; next = classes[unit]) {
+      previous = next;
+      letters += next === letter ? 1 : 2;
+      unit = text.charCodeAt(++at);
+    }
+    if (unit === 0x20) {
+      visit(start, at);
+      continue;
+    }
+    let points = 0;
     while (at < length) {
       const next = text.codePointAt(at) ?? 0;
       const nextKind = classify(next);
@@ -151,24 +173,28 @@ const folds: ReadonlyMap<string, string> = new Map([
 
 /** Text by which letters are compared: compatibility forms, case and diacritics do not count, and a few letters are spelled out (ß → ss). */
 export function foldLetters(text: string): string {
+  if (isAscii(text)) return text.toLowerCase();
   const folded = text.normalize('NFKC').toLowerCase().normalize('NFD').replace(/[\u0300-\u036f]/g, '').normalize('NFC');
   return /[^\0-\x7f]/.test(folded) ? folded.replace(/[ßæœøđðþłıħŧ]/g, (c) => folds.get(c) ?? c) : folded;
 }
 
-/** By what titles and words are compared while a question is typed: letters folded, white space as single spaces. */
-export function completionKey(text: string): string {
-  const lower = /^[\0-\x7f]*$/.test(text) ? text.toLowerCase() : foldLetters(text);
-  return lower.replace(/\s+/g, ' ').trimStart();
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
+  return true;
 }
 
-/** The index term of one word: compatibility-folded, lower case, without diacritics, apostrophes and digit commas, lightly stemmed; '' if nothing is left. */
-export function termOf(word: string): string {
-  if (/^[a-z]+$/.test(word)) return stem(word.length > maxTermLength ? word.slice(0, maxTermLength) : word);
+/** By what titles and words are compared while a question is typed: letters folded, white space as single spaces. */
+export function completionKey(text: string): string {
+  return foldLetters(text).replace(/\s+/g, ' ').trimStart();
+}
+
+/** A word compatibility-folded, lower case, without diacritics, apostrophes and digit commas; '' if nothing is left. */
+function foldWord(word: string): string {
   let folded = foldLetters(word);
+  if (/^[a-z]+$/.test(folded)) return folded.length > maxTermLength ? folded.slice(0, maxTermLength) : folded;
   folded = folded.replace(/['’ʼ]s$/, '').replace(/['’ʼ,]/g, '');
   if (!/^\d+\.\d/.test(folded)) folded = folded.replaceAll('.', '');
-  folded = folded.replace(/[^\p{L}\p{M}\p{N}.]/gu, '').slice(0, maxTermLength);
-  return stem(folded);
+  return folded.replace(/[^\p{L}\p{M}\p{N}.]/gu, '').slice(0, maxTermLength);
 }
 
 const vowel = /[aeiouy]/;
@@ -211,37 +237,46 @@ function stem(word: string): string {
   return w;
 }
 
-const stopWords: ReadonlySet<string> = new Set(
-  ('a an the of in on at to for from by with as is are was were be been being am do does did has have had and or but which who whom whose what when where ' +
-    'why how that this these those it its he she his her him they them their there than then also into')
-    .split(' ')
-    .map(termOf),
-);
+const stopWords =
+  'a an the of in on at to for from by with as is are was were be been being am do does did has have had and or but which who whom whose what when where ' +
+  'why how that this these those it its he she his her him they them their there than then also into';
 
-/** Whether a term is so common that a question is not searched by it. */
-export function isStopTerm(term: string): boolean {
-  return stopWords.has(term);
+function createAnalysis(name: AnalysisName, termOf: Analysis['termOf']): Analysis {
+  const stopTerms: ReadonlySet<string> = new Set(stopWords.split(' ').map(termOf));
+  return { name, termOf, isStopTerm: (term) => stopTerms.has(term) };
 }
 
+/** Folded words, lightly stemmed as English. */
+export const englishAnalysis = createAnalysis('english-1', (word) => stem(foldWord(word)));
+/** Folded words as they stand: for other languages, and where exact words matter. */
+export const wordsAnalysis = createAnalysis('words-1', foldWord);
+
+export function analysisOf(name: AnalysisName): Analysis {
+  return name === 'words-1' ? wordsAnalysis : englishAnalysis;
+}
+
+/** The index term of one word in `english-1`. */
+export const { termOf, isStopTerm } = englishAnalysis;
+
 /** Terms of a text with their places, in order. */
-export function tokenize(text: string): Token[] {
+export function tokenize(text: string, analysis: Analysis = englishAnalysis): Token[] {
   const tokens: Token[] = [];
   eachWord(text, (start, end) => {
-    const term = termOf(text.slice(start, end));
+    const term = analysis.termOf(text.slice(start, end));
     if (term !== '') tokens.push({ term, start, end });
   });
   return tokens;
 }
 
-/** Terms of a text, in order, with repeats. */
-export function analyse(text: string): string[] {
-  return tokenize(text).map((t) => t.term);
+/** Terms of a text, in order, with repeats. All analyses give the same number of terms for the same text. */
+export function analyse(text: string, analysis: Analysis = englishAnalysis): string[] {
+  return tokenize(text, analysis).map((t) => t.term);
 }
 
 /** The distinct terms that a question is searched by: no stop words, unless there is nothing else; of a giant text only the head counts. */
-export function queryTerms(text: string): string[] {
-  const terms = [...new Set(analyse(text.slice(0, maxQueryLength)))];
-  const content = terms.filter((t) => !stopWords.has(t));
+export function queryTerms(text: string, analysis: Analysis = englishAnalysis): string[] {
+  const terms = [...new Set(analyse(text.slice(0, maxQueryLength), analysis))];
+  const content = terms.filter((t) => !analysis.isStopTerm(t));
   return (content.length > 0 ? content : terms).slice(0, maxQueryTerms);
 }
 
@@ -249,11 +284,15 @@ export function queryTerms(text: string): string[] {
  * Query terms with their factors: those of the question count 1, those of each expansion its weight more (SIRA, arXiv 2605.06647, METHODS §4.6:
  * score(d) = BM25(q, d) + w · BM25(q_exp, d)). Expansions without a finite positive weight are left out.
  */
-export function weightedQueryTerms(text: string, expansions: readonly { readonly text: string; readonly weight: number }[]): Map<string, number> {
-  const factors = new Map(queryTerms(text).map((term) => [term, 1]));
+export function weightedQueryTerms(
+  text: string,
+  expansions: readonly { readonly text: string; readonly weight: number }[],
+  analysis: Analysis = englishAnalysis,
+): Map<string, number> {
+  const factors = new Map(queryTerms(text, analysis).map((term) => [term, 1]));
   for (const { text: words, weight } of expansions.slice(0, maxQueryTerms)) {
     if (!Number.isFinite(weight) || weight <= 0) continue;
-    for (const term of queryTerms(words)) if (factors.has(term) || factors.size < 2 * maxQueryTerms) factors.set(term, (factors.get(term) ?? 0) + weight);
+    for (const term of queryTerms(words, analysis)) if (factors.has(term) || factors.size < 2 * maxQueryTerms) factors.set(term, (factors.get(term) ?? 0) + weight);
   }
   return factors;
 }
@@ -261,13 +300,13 @@ export function weightedQueryTerms(text: string, expansions: readonly { readonly
 const maxPhrases = 8;
 
 /** The terms of each phrase that stands in quotation marks, in order; a quoted single word is a phrase of one term. */
-export function quotedPhrases(text: string): string[][] {
-  const quoted = Array.from(text.slice(0, maxQueryLength).matchAll(/"([^"]*)"|\u201c([^\u201c\u201d]+)\u201d/g), ([, straight, curly]) => analyse(straight ?? curly ?? ''));
+export function quotedPhrases(text: string, analysis: Analysis = englishAnalysis): string[][] {
+  const quoted = Array.from(text.slice(0, maxQueryLength).matchAll(/"([^"]*)"|\u201c([^\u201c\u201d]+)\u201d/g), ([, straight, curly]) => analyse(straight ?? curly ?? '', analysis));
   return quoted.filter((terms) => terms.length > 0).slice(0, maxPhrases);
 }
 
 /** Whether the terms follow one another in the text. */
-export function hasPhrase(text: string, phrase: readonly string[]): boolean {
-  const terms = analyse(text);
+export function hasPhrase(text: string, phrase: readonly string[], analysis: Analysis = englishAnalysis): boolean {
+  const terms = analyse(text, analysis);
   return terms.some((_, i) => phrase.every((term, j) => terms[i + j] === term));
 }

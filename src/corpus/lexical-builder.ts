@@ -1,7 +1,8 @@
 /**
  * Builds the word index of some passages: one segment (`lexical-format.ts`), the same bytes for the same rows. Pure.
+ * Words are looked up by their code units in the text, without a string each: a corpus has a hundred times as many words as distinct ones.
  */
-import { completionKey, eachWord, isStopTerm, termOf } from './analysis.ts';
+import { completionKey, eachWord, englishAnalysis, type Analysis } from './analysis.ts';
 import { blockPostings, headerWords, layout, magic, version } from './lexical-format.ts';
 
 export interface LexicalFields {
@@ -30,7 +31,7 @@ const maxMemoLength = 64;
 /** A growable u32 list. */
 class Words {
   length = 0;
-  private data = new Uint32Array(1 << 12);
+  data = new Uint32Array(1 << 12);
   push(value: number): void {
     if (this.length === this.data.length) {
       const larger = new Uint32Array(this.data.length * 2);
@@ -39,56 +40,105 @@ class Words {
     }
     this.data[this.length++] = value;
   }
-  at(index: number): number {
-    return this.data[index] ?? 0;
-  }
-  increment(index: number): void {
-    this.data[index] = (this.data[index] ?? 0) + 1;
-  }
   view(): Uint32Array {
     return this.data.subarray(0, this.length);
   }
 }
 
-class ByteSink {
+/** A growable list of bytes. */
+class Bytes {
   length = 0;
-  private data = new Uint8Array(1 << 16);
-  byte(value: number): void {
-    if (this.length === this.data.length) {
-      const larger = new Uint8Array(this.data.length * 2);
-      larger.set(this.data);
-      this.data = larger;
-    }
-    this.data[this.length++] = value;
+  data = new Uint8Array(1 << 16);
+  /** Makes room for `count` more. */
+  reserve(count: number): void {
+    if (this.length + count <= this.data.length) return;
+    const larger = new Uint8Array(Math.max(this.data.length * 2, this.length + count));
+    larger.set(this.data);
+    this.data = larger;
   }
-  varint(value: number): void {
-    let rest = value;
-    while (rest > 0x7f) {
-      this.byte((rest & 0x7f) | 0x80);
-      rest >>>= 7;
-    }
-    this.byte(rest);
-  }
-  word(value: number): void {
-    for (let shift = 0; shift < 32; shift += 8) this.byte((value >>> shift) & 0xff);
+  add(text: string, encoder: TextEncoder): void {
+    this.reserve(3 * text.length);
+    this.length += encoder.encodeInto(text, this.data.subarray(this.length)).written;
   }
   view(): Uint8Array {
     return this.data.subarray(0, this.length);
   }
 }
 
+/** The distinct words of a segment, numbered in the order in which they came: an open hash table of their code units. */
+class WordTable {
+  readonly words: string[] = [];
+  private units = new Uint16Array(1 << 16);
+  private readonly starts = new Words();
+  private used = 0;
+  private slots = new Int32Array(1 << 13); // number plus 1; 0 = free
+  constructor() {
+    this.starts.push(0);
+  }
+
+  /** The number of the word text[start, end); a new one is the number of words so far. */
+  numberOf(text: string, start: number, end: number): number {
+    let hash = 0x811c9dc5;
+    for (let i = start; i < end; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+    const mask = this.slots.length - 1;
+    const { data } = this.starts;
+    const { units, slots } = this;
+    for (let slot = (hash ^ (hash >>> 15)) & mask; ; slot = (slot + 1) & mask) {
+      const number = (slots[slot] ?? 0) - 1;
+      if (number < 0) return this.put(text.slice(start, end), slot);
+      const from = data[number] ?? 0;
+      if ((data[number + 1] ?? 0) - from !== end - start) continue;
+      let i = 0;
+      while (start + i < end && units[from + i] === text.charCodeAt(start + i)) i++;
+      if (start + i === end) return number;
+    }
+  }
+
+  private put(word: string, slot: number): number {
+    const number = this.words.length;
+    this.words.push(word);
+    if (this.used + word.length > this.units.length) {
+      const larger = new Uint16Array(this.units.length * 2);
+      larger.set(this.units);
+      this.units = larger;
+    }
+    for (let i = 0; i < word.length; i++) this.units[this.used + i] = word.charCodeAt(i);
+    this.used += word.length;
+    this.starts.push(this.used);
+    this.slots[slot] = number + 1;
+    if (2 * this.words.length > this.slots.length) this.grow();
+    return number;
+  }
+
+  private grow(): void {
+    const slots = new Int32Array(this.slots.length * 4);
+    const mask = slots.length - 1;
+    for (let number = 0; number < this.words.length; number++) {
+      let hash = 0x811c9dc5;
+      for (let i = this.starts.data[number] ?? 0; i < (this.starts.data[number + 1] ?? 0); i++) hash = Math.imul(hash ^ (this.units[i] ?? 0), 0x01000193);
+      let slot = (hash ^ (hash >>> 15)) & mask;
+      while ((slots[slot] ?? 0) > 0) slot = (slot + 1) & mask;
+      slots[slot] = number + 1;
+    }
+    this.slots = slots;
+  }
+}
+
 /** What was counted while passages were added. */
 interface Counted {
+  readonly analysis: Analysis;
   readonly passages: number;
-  readonly terms: ReadonlyMap<string, number>;
+  /** UTF-8 of the terms by id, and where each begins; one more offset than terms. */
+  readonly termText: Uint8Array;
+  readonly termStarts: Uint32Array;
+  readonly words: readonly string[];
   /** By word: its term's id plus 1 (0: none), and how often it occurs. */
-  readonly words: ReadonlyMap<string, number>;
   readonly wordTerms: Uint32Array;
   readonly wordCounts: Uint32Array;
-  /** One entry a posting, by passage: term id, passage, packed frequencies. */
+  /** One entry a posting, by passage: term id, packed frequencies; where the entries of each passage end. */
   readonly entryTerms: Uint32Array;
-  readonly entryPassages: Uint32Array;
   readonly entryCounts: Uint32Array;
+  readonly entryEnds: Uint32Array;
   /** Text, title, section. */
   readonly lengths: readonly [Uint32Array, Uint32Array, Uint32Array];
   readonly tokens: readonly [number, number, number];
@@ -96,29 +146,35 @@ interface Counted {
   readonly titles: readonly (readonly [string, number])[];
 }
 
-export function createLexicalBuilder(): LexicalBuilder {
+export function createLexicalBuilder(analysis: Analysis = englishAnalysis): LexicalBuilder {
+  const encoder = new TextEncoder();
   const terms = new Map<string, number>();
-  const words = new Map<string, number>(); // words repeat; folding, stemming and the look into `terms` do not have to
+  const termText = new Bytes();
+  const termStarts = new Words();
+  termStarts.push(0);
+  const words = new WordTable();
   const wordTerms = new Words();
   const wordCounts = new Words();
   const entryTerms = new Words();
-  const entryPassages = new Words();
   const entryCounts = new Words(); // text (16 bits), title (8), section (8) frequency
+  const entryEnds = new Words();
   const lengths = [new Words(), new Words(), new Words()] as const;
   const tokens: [number, number, number] = [0, 0, 0];
   const titles: [string, number][] = [];
   let counts = new Uint32Array(1 << 12); // by term: packed frequencies within the passage at hand
-  let touched: number[] = [];
+  const touched = new Words();
   let passages = 0;
 
   /** The term's id plus 1; 0 where nothing of the word is left. */
   function idOf(word: string): number {
-    const term = termOf(word);
+    const term = analysis.termOf(word);
     if (term === '') return 0;
     let id = terms.get(term);
     if (id === undefined) {
       id = terms.size;
       terms.set(term, id);
+      termText.add(term, encoder);
+      termStarts.push(termText.length);
       if (id >= counts.length) {
         const larger = new Uint32Array(counts.length * 2);
         larger.set(counts);
@@ -128,33 +184,40 @@ export function createLexicalBuilder(): LexicalBuilder {
     return id + 1;
   }
 
-  function count(text: string, field: 0 | 1 | 2): void {
-    const shift = field === 0 ? 0 : field === 1 ? 16 : 24;
-    const limit = field === 0 ? 0xffff : 0xff;
-    let found = 0;
-    eachWord(text, (start, end) => {
-      const word = text.slice(start, end);
-      let id: number;
-      if (word.length > maxMemoLength) {
-        id = idOf(word);
-      } else {
-        let slot = words.get(word);
-        if (slot === undefined) {
-          slot = words.size;
-          words.set(word, slot);
-          wordTerms.push(idOf(word));
-          wordCounts.push(0);
-        }
-        wordCounts.increment(slot);
-        id = wordTerms.at(slot);
+  // One visitor for all fields, with its state outside: a closure a field would be compiled for each.
+  let source = '';
+  let one = 1;
+  let shift = 0;
+  let limit = 0xffff;
+  let found = 0;
+  function visit(start: number, end: number): void {
+    let id: number;
+    if (end - start > maxMemoLength) {
+      id = idOf(source.slice(start, end));
+    } else {
+      const word = words.numberOf(source, start, end);
+      if (word === wordTerms.length) {
+        wordTerms.push(idOf(words.words[word] ?? ''));
+        wordCounts.push(0);
       }
-      if (id === 0) return;
-      found++;
-      id--;
-      const packed = counts[id] ?? 0;
-      if (packed === 0) touched.push(id);
-      if (((packed >>> shift) & limit) < limit) counts[id] = packed + (1 << shift);
-    });
+      wordCounts.data[word] = (wordCounts.data[word] ?? 0) + 1;
+      id = wordTerms.data[word] ?? 0;
+    }
+    if (id === 0) return;
+    found++;
+    id--;
+    const packed = counts[id] ?? 0;
+    if (packed === 0) touched.push(id);
+    if (((packed >>> shift) & limit) < limit) counts[id] = packed + one;
+  }
+
+  function count(text: string, field: 0 | 1 | 2): void {
+    source = text;
+    shift = field === 0 ? 0 : field === 1 ? 16 : 24;
+    one = 2 ** shift;
+    limit = field === 0 ? 0xffff : 0xff;
+    found = 0;
+    eachWord(text, visit);
     lengths[field].push(found);
     tokens[field] += found;
   }
@@ -170,26 +233,29 @@ export function createLexicalBuilder(): LexicalBuilder {
       count(fields.text, 0);
       count(fields.title, 1);
       count(fields.section, 2);
-      for (const id of touched) {
+      for (let i = 0; i < touched.length; i++) {
+        const id = touched.data[i] ?? 0;
         entryTerms.push(id);
-        entryPassages.push(passages);
         entryCounts.push(counts[id] ?? 0);
         counts[id] = 0;
       }
-      touched = [];
+      touched.length = 0;
+      entryEnds.push(entryTerms.length);
       if (titles.at(-1)?.[0] !== fields.title) titles.push([fields.title, passages]);
       passages++;
     },
     finish() {
       return encodeSegment({
+        analysis,
         passages,
-        terms,
-        words,
+        termText: termText.view(),
+        termStarts: termStarts.view(),
+        words: words.words,
         wordTerms: wordTerms.view(),
         wordCounts: wordCounts.view(),
         entryTerms: entryTerms.view(),
-        entryPassages: entryPassages.view(),
         entryCounts: entryCounts.view(),
+        entryEnds: entryEnds.view(),
         lengths: [lengths[0].view(), lengths[1].view(), lengths[2].view()],
         tokens,
         titles,
@@ -198,142 +264,191 @@ export function createLexicalBuilder(): LexicalBuilder {
   };
 }
 
-/** Greatest frequencies by field and least text length of some postings, each at most 255. */
-class Maxima {
-  text = 0;
-  title = 0;
-  section = 0;
-  length = 255;
-  add(packed: number, length: number): void {
-    this.text = Math.max(this.text, Math.min(255, packed & 0xffff));
-    this.title = Math.max(this.title, (packed >>> 16) & 0xff);
-    this.section = Math.max(this.section, packed >>> 24);
-    this.length = Math.min(this.length, length);
-  }
-  packed(): number {
-    return (this.text | (this.title << 8) | (this.section << 16) | (this.length << 24)) >>> 0;
-  }
+/** Of two packed maxima (`lexical-format.ts`): the greater frequencies and the smaller length. */
+function widest(a: number, b: number): number {
+  const text = Math.max(a & 0xff, b & 0xff);
+  const title = Math.max((a >>> 8) & 0xff, (b >>> 8) & 0xff);
+  const section = Math.max((a >>> 16) & 0xff, (b >>> 16) & 0xff);
+  return (text | (title << 8) | (section << 16) | (Math.min(a >>> 24, b >>> 24) << 24)) >>> 0;
 }
 
+const noMaxima = 0xff000000;
+
+/** Most bytes of a posting: four varints of 32 bits and a byte. */
+const maxPostingBytes = 21;
+
 function encodeSegment(counted: Counted): Uint8Array<ArrayBuffer> {
-  const { passages, entryTerms, entryPassages, entryCounts, lengths } = counted;
-  const encoder = new TextEncoder();
-  const dictionary = sortedTerms(counted.terms, encoder);
-  const terms = dictionary.length;
+  const { passages, entryTerms, entryCounts, entryEnds, lengths, termStarts } = counted;
+  const terms = termStarts.length - 1;
+  const dictionary = sortedTerms(counted.termText, termStarts);
   // A counting sort by term keeps the passages of each term in order.
   const starts = new Uint32Array(terms + 1);
-  for (const id of entryTerms) starts[id + 1] = (starts[id + 1] ?? 0) + 1;
-  for (let i = 0; i < terms; i++) starts[i + 1] = (starts[i + 1] ?? 0) + (starts[i] ?? 0);
-  const sorted = new Uint32Array(entryTerms.length);
-  const fill = starts.slice();
   for (let e = 0; e < entryTerms.length; e++) {
-    const id = entryTerms[e] ?? 0;
-    const slot = fill[id] ?? 0;
-    sorted[slot] = e;
-    fill[id] = slot + 1;
+    const next = (entryTerms[e] ?? 0) + 1;
+    starts[next] = (starts[next] ?? 0) + 1;
+  }
+  for (let i = 0; i < terms; i++) starts[i + 1] = (starts[i + 1] ?? 0) + (starts[i] ?? 0);
+  const sortedPassages = new Uint32Array(entryTerms.length);
+  const sortedCounts = new Uint32Array(entryTerms.length);
+  const fill = starts.slice();
+  for (let passage = 0, e = 0; passage < passages; passage++) {
+    for (const end = entryEnds[passage] ?? 0; e < end; e++) {
+      const id = entryTerms[e] ?? 0;
+      const slot = fill[id] ?? 0;
+      sortedPassages[slot] = passage;
+      sortedCounts[slot] = entryCounts[e] ?? 0;
+      fill[id] = slot + 1;
+    }
   }
 
-  const sink = new ByteSink();
+  const sink = new Bytes();
   const blocks = new Words();
   const postingOffsets = new Uint32Array(terms + 1);
   const frequencies = new Uint32Array(terms);
   const maxima = new Uint32Array(terms);
   const numbers = new Uint32Array(terms); // by id: place in the dictionary
-  dictionary.forEach(({ id }, place) => {
+  for (let place = 0; place < terms; place++) {
+    const id = dictionary[place] ?? 0;
     const from = starts[id] ?? 0;
     const to = starts[id + 1] ?? 0;
     const start = sink.length;
     numbers[id] = place;
+    sink.reserve(4 + (to - from) * maxPostingBytes);
+    const { data } = sink;
+    let p = start;
     const hasBlocks = to - from > blockPostings;
-    if (hasBlocks) sink.word(blocks.length / 3);
-    const whole = new Maxima();
-    let block = new Maxima();
-    let blockStart = sink.length - start;
+    if (hasBlocks) for (let shift = 0, first = blocks.length / 3; shift < 32; shift += 8) data[p++] = (first >>> shift) & 0xff;
+    let whole = noMaxima;
+    let block = noMaxima;
+    let blockStart = p - start;
     let previous = -1;
     for (let s = from; s < to; s++) {
-      const e = sorted[s] ?? 0;
-      const passage = entryPassages[e] ?? 0;
-      const packed = entryCounts[e] ?? 0;
-      const length = lengths[0][passage] ?? 0;
-      writePosting(sink, passage - previous - 1, packed);
+      const passage = sortedPassages[s] ?? 0;
+      const packed = sortedCounts[s] ?? 0;
+      const distance = passage - previous - 1;
       previous = passage;
-      whole.add(packed, length);
-      if (!hasBlocks) continue;
-      block.add(packed, length);
-      if ((s - from + 1) % blockPostings === 0 || s === to - 1) {
-        blocks.push(passage);
-        blocks.push(blockStart);
-        blocks.push(block.packed());
-        block = new Maxima();
-        blockStart = sink.length - start;
-      }
+      if (packed === 1 && distance < 64) data[p++] = distance * 2 + 1;
+      else p = writePosting(data, p, distance, packed);
+      const text = packed & 0xffff;
+      const short = (Math.min(text, 255) | ((packed >>> 16) << 8) | (Math.min(lengths[0][passage] ?? 0, 255) << 24)) >>> 0;
+      block = widest(block, short);
+      if (!hasBlocks || ((s - from + 1) % blockPostings !== 0 && s !== to - 1)) continue;
+      blocks.push(passage);
+      blocks.push(blockStart);
+      blocks.push(block);
+      whole = widest(whole, block);
+      block = noMaxima;
+      blockStart = p - start;
     }
-    postingOffsets[place + 1] = sink.length;
+    sink.length = p;
+    postingOffsets[place + 1] = p;
     frequencies[place] = to - from;
-    maxima[place] = whole.packed();
-  });
+    maxima[place] = hasBlocks ? whole : block;
+  }
 
   const order = titleOrder(counted.titles);
   const words = frequentWords(counted, frequencies, numbers);
-  const wordText = words.map(({ word }) => encoder.encode(word));
-  const termBytes = dictionary.reduce((sum, { bytes }) => sum + bytes.length, 0);
-  const wordBytes = wordText.reduce((sum, bytes) => sum + bytes.length, 0);
-  const postings = sink.view();
-  const sizes = { passages, terms, termBytes, postingBytes: postings.length, blocks: blocks.length / 3, titles: order.length, words: words.length, wordBytes };
+  const encoder = new TextEncoder();
+  const wordText = new Bytes();
+  const wordOffsets = new Uint32Array(words.length + 1);
+  words.forEach(({ word }, i) => {
+    wordText.add(word, encoder);
+    wordOffsets[i + 1] = wordText.length;
+  });
+  const termBytes = counted.termText.length;
+  const sizes = {
+    passages, terms, termBytes, postingBytes: sink.length, blocks: blocks.length / 3, titles: order.length, words: words.length, wordBytes: wordText.length,
+  };
   const at = layout(sizes);
   const out = new Uint8Array(at.total);
   const table = (offset: number, count: number): Uint32Array => new Uint32Array(out.buffer, offset, count);
   table(0, headerWords).set([
-    magic, version, passages, terms, counted.tokens[1], counted.tokens[2], counted.tokens[0], termBytes, postings.length, entryTerms.length,
-    sizes.blocks, order.length, words.length, wordBytes, 0, 0,
+    magic, version, passages, terms, counted.tokens[1], counted.tokens[2], counted.tokens[0], termBytes, sink.length, entryTerms.length,
+    sizes.blocks, order.length, words.length, wordText.length, 0, 0,
   ]);
   new Uint16Array(out.buffer, at.textLengths, passages).set(lengths[0].map((n) => Math.min(n, 0xffff)));
   out.set(lengths[1].map((n) => Math.min(n, 0xff)), at.titleLengths);
   out.set(lengths[2].map((n) => Math.min(n, 0xff)), at.sectionLengths);
-  putTexts(out, dictionary.map(({ bytes }) => bytes), table(at.termOffsets, terms + 1), at.termText);
+  putTerms(out, counted, dictionary, table(at.termOffsets, terms + 1), at.termText);
   table(at.postingOffsets, terms + 1).set(postingOffsets);
   table(at.frequencies, terms).set(frequencies);
   table(at.maxima, terms).set(maxima);
   table(at.blocks, blocks.length).set(blocks.view());
   table(at.titleOrder, order.length).set(order);
   table(at.wordTerms, words.length).set(words.map(({ term }) => term));
-  putTexts(out, wordText, table(at.wordOffsets, words.length + 1), at.wordText);
-  out.set(postings, at.postings);
+  table(at.wordOffsets, words.length + 1).set(wordOffsets);
+  out.set(wordText.view(), at.wordText);
+  out.set(sink.view(), at.postings);
   return out;
 }
 
-function writePosting(sink: ByteSink, distance: number, packed: number): void {
-  if (packed === 1) {
-    sink.varint(distance * 2 + 1);
-    return;
+function writeVarint(out: Uint8Array, at: number, value: number): number {
+  let p = at;
+  let rest = value;
+  while (rest > 0x7f) {
+    out[p++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
   }
+  out[p++] = rest;
+  return p;
+}
+
+/** Returns the place after the posting. */
+function writePosting(out: Uint8Array, at: number, distance: number, packed: number): number {
+  if (packed === 1) return writeVarint(out, at, distance * 2 + 1);
   const text = packed & 0xffff;
   const title = (packed >>> 16) & 0xff;
   const section = packed >>> 24;
-  sink.varint(distance * 2);
-  sink.byte(Math.min(text, 15) | (Math.min(title, 3) << 4) | (Math.min(section, 3) << 6));
-  if (text >= 15) sink.varint(text - 15);
-  if (title >= 3) sink.varint(title - 3);
-  if (section >= 3) sink.varint(section - 3);
+  let p = writeVarint(out, at, distance * 2);
+  out[p++] = Math.min(text, 15) | (Math.min(title, 3) << 4) | (Math.min(section, 3) << 6);
+  if (text >= 15) p = writeVarint(out, p, text - 15);
+  if (title >= 3) p = writeVarint(out, p, title - 3);
+  if (section >= 3) p = writeVarint(out, p, section - 3);
+  return p;
 }
 
-function putTexts(out: Uint8Array, texts: readonly Uint8Array[], offsets: Uint32Array, from: number): void {
+function putTerms(out: Uint8Array, { termText, termStarts }: Counted, dictionary: Uint32Array, offsets: Uint32Array, from: number): void {
   let end = 0;
-  texts.forEach((bytes, i) => {
-    out.set(bytes, from + end);
-    end += bytes.length;
-    offsets[i + 1] = end;
-  });
+  for (let place = 0; place < dictionary.length; place++) {
+    const id = dictionary[place] ?? 0;
+    for (let i = termStarts[id] ?? 0; i < (termStarts[id + 1] ?? 0); i++) out[from + end++] = termText[i] ?? 0;
+    offsets[place + 1] = end;
+  }
 }
 
-/** Terms in the order of their UTF-8 bytes. */
-function sortedTerms(terms: ReadonlyMap<string, number>, encoder: TextEncoder): { readonly bytes: Uint8Array; readonly id: number }[] {
-  // Code units sort like UTF-8 but for surrogates, which stand for higher code points than E000-FFFF.
-  const moved = (c: string): string => String.fromCharCode(c < '\ue000' ? c.charCodeAt(0) + 0x2000 : c.charCodeAt(0) - 0x800);
-  const key = (term: string): string => (/[\ud800-\uffff]/.test(term) ? term.replace(/[\ud800-\uffff]/g, moved) : term);
-  const rows = Array.from(terms, ([term, id]) => ({ term: key(term), id, plain: term }));
-  rows.sort((a, b) => (a.term < b.term ? -1 : a.term > b.term ? 1 : 0));
-  return rows.map(({ plain, id }) => ({ bytes: encoder.encode(plain), id }));
+/** Bytes of a term that its sorting key holds; the other half of the key's 64 bits is the term's id. */
+const keyBytes = 4;
+
+/** Ids of the terms in the order of their UTF-8 bytes: sorted natively by their first bytes, then those that begin alike among themselves. */
+function sortedTerms(text: Uint8Array, starts: Uint32Array): Uint32Array {
+  const terms = starts.length - 1;
+  const halves = new Uint32Array(2 * terms); // low word first: the order of bytes on every platform that typed arrays of parts are read on
+  for (let id = 0; id < terms; id++) {
+    const start = starts[id] ?? 0;
+    const end = starts[id + 1] ?? 0;
+    let key = 0;
+    for (let i = 0; i < keyBytes; i++) key = (key << 8) | (start + i < end ? (text[start + i] ?? 0) : 0);
+    halves[2 * id] = id;
+    halves[2 * id + 1] = key;
+  }
+  new BigUint64Array(halves.buffer).sort();
+  const order = new Uint32Array(terms);
+  for (let i = 0; i < terms; i++) order[i] = halves[2 * i] ?? 0;
+  const compare = (a: number, b: number): number => {
+    const [startA, startB] = [starts[a] ?? 0, starts[b] ?? 0];
+    const [sizeA, sizeB] = [(starts[a + 1] ?? 0) - startA, (starts[b + 1] ?? 0) - startB];
+    const shorter = Math.min(sizeA, sizeB);
+    for (let i = keyBytes; i < shorter; i++) {
+      const difference = (text[startA + i] ?? 0) - (text[startB + i] ?? 0);
+      if (difference !== 0) return difference;
+    }
+    return sizeA - sizeB;
+  };
+  for (let from = 0, to = 0; from < terms; from = to) {
+    for (to = from + 1; to < terms && halves[2 * to + 1] === halves[2 * from + 1]; ) to++;
+    if (to - from > 1) order.subarray(from, to).sort(compare);
+  }
+  return order;
 }
 
 /** First passages of the distinct titles, in the order of their folded forms. */
@@ -344,21 +459,27 @@ function titleOrder(titles: readonly (readonly [string, number])[]): number[] {
 }
 
 /** The commonest form of each frequent term, in the order of their folded forms. */
-function frequentWords(counted: Counted, frequencies: Uint32Array, numbers: Uint32Array): { readonly word: string; readonly term: number }[] {
-  const best = new Map<number, { word: string; count: number }>();
-  let slot = 0;
-  for (const [word] of counted.words) {
-    const id = (counted.wordTerms[slot] ?? 0) - 1;
-    const count = counted.wordCounts[slot] ?? 0;
-    slot++;
-    if (id < 0 || (frequencies[numbers[id] ?? 0] ?? 0) < minWordPassages) continue;
-    const known = best.get(id);
-    if (known === undefined || count > known.count || (count === known.count && word > known.word)) best.set(id, { word, count });
-  }
-  const rows = [...best]
-    .filter(([, { word }]) => word.length >= minWordLength && /^\p{L}+$/u.test(word) && !isStopTerm(termOf(word)))
-    .map(([id, { word }]) => ({ word, key: completionKey(word), term: numbers[id] ?? 0 }))
-    .sort((a, b) => (frequencies[b.term] ?? 0) - (frequencies[a.term] ?? 0) || a.term - b.term)
-    .slice(0, maxWords);
-  return rows.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.term - b.term));
+function frequentWords(
+  { analysis, words, wordTerms, wordCounts }: Counted,
+  frequencies: Uint32Array,
+  numbers: Uint32Array,
+): { readonly word: string; readonly term: number }[] {
+  const best = new Int32Array(numbers.length).fill(-1); // by term id: number of the word
+  const count = (word: number): number => wordCounts[word] ?? 0;
+  words.forEach((word, number) => {
+    const id = (wordTerms[number] ?? 0) - 1;
+    if (id < 0 || (frequencies[numbers[id] ?? 0] ?? 0) < minWordPassages) return;
+    const known = best[id] ?? -1;
+    if (known < 0 || count(number) > count(known) || (count(number) === count(known) && word > (words[known] ?? ''))) best[id] = number;
+  });
+  const rows: { word: string; key: string; term: number }[] = [];
+  best.forEach((number, id) => {
+    const word = words[number] ?? '';
+    if (word.length >= minWordLength && /^\p{L}+$/u.test(word) && !analysis.isStopTerm(analysis.termOf(word))) rows.push({ word, key: '', term: numbers[id] ?? 0 });
+  });
+  rows.sort((a, b) => (frequencies[b.term] ?? 0) - (frequencies[a.term] ?? 0) || a.term - b.term);
+  return rows
+    .slice(0, maxWords)
+    .map((row) => ({ ...row, key: completionKey(row.word) }))
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.term - b.term));
 }

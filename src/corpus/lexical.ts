@@ -4,19 +4,26 @@
  * Statistics are sums over the open segments, so shards and own documents combine, and a removed segment leaves no trace.
  */
 import { AppError } from '../errors.ts';
-import { analyse } from './analysis.ts';
+import { analyse, englishAnalysis, wordsAnalysis, type Analysis } from './analysis.ts';
 import { blockPostings, headerWords, layout, magic, version } from './lexical-format.ts';
 import { createTop, type Top } from './lexical-top.ts';
 
-/** Term frequencies of the fields are added with these weights before saturation, lengths likewise (simple BM25F). All apply at query time. */
-export interface LexicalParameters {
+/** How a shard wants its words to be searched. Applies at query time, to its segments; statistics are common to all. */
+export interface LexicalScheme {
+  readonly analysis: Analysis;
   readonly k1: number;
   readonly b: number;
+}
+
+export const defaultScheme: LexicalScheme = { analysis: englishAnalysis, k1: 1.2, b: 0.75 };
+
+/** Term frequencies of the fields are added with these weights before saturation, lengths likewise (simple BM25F). Apply at query time. */
+export interface LexicalParameters {
   readonly titleBoost: number;
   readonly sectionBoost: number;
 }
 
-export const lexicalDefaults: LexicalParameters = { k1: 1.2, b: 0.75, titleBoost: 1, sectionBoost: 1 };
+export const lexicalDefaults: LexicalParameters = { titleBoost: 1, sectionBoost: 1 };
 
 // ---------------------------------------------------------------------------------------------- segment
 
@@ -34,6 +41,7 @@ export interface TermScorer {
 export interface LexicalSegment {
   /** For error messages. */
   readonly name: string;
+  readonly scheme: LexicalScheme;
   readonly passages: number;
   readonly terms: number;
   readonly postings: number;
@@ -78,7 +86,8 @@ export interface LexicalSegment {
 /**
  * Opens a segment on `bytes` (kept, and copied only if not aligned to 4). Throws `shard/part-invalid` naming `name` when header and length do not fit together.
  */
-export function openLexicalSegment(bytes: Uint8Array, name: string): LexicalSegment {
+export function openLexicalSegment(bytes: Uint8Array, name: string, scheme: LexicalScheme = defaultScheme): LexicalSegment {
+  const { k1, b } = scheme;
   const bad = (reason: string): AppError => new AppError('shard/part-invalid', { part: name, reason });
   if (bytes.length < 8) throw bad('it is too short for a word index');
   const data = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
@@ -231,7 +240,7 @@ export function openLexicalSegment(bytes: Uint8Array, name: string): LexicalSegm
   }
 
   /** k1 × (1 - b + b × length / mean length) by passage, through a code for each length: few lengths differ, so the tables stay in the nearest cache. */
-  function lengthNorms({ k1, b, titleBoost, sectionBoost }: LexicalParameters, averageLength: number): Pick<typeof statistics, 'flat' | 'slope' | 'codes' | 'norms' | 'once'> {
+  function lengthNorms({ titleBoost, sectionBoost }: LexicalParameters, averageLength: number): Pick<typeof statistics, 'flat' | 'slope' | 'codes' | 'norms' | 'once'> {
     const flat = k1 * (1 - b);
     const slope = averageLength > 0 ? (k1 * b) / averageLength : 0;
     const known = new Map<number, number>();
@@ -268,6 +277,7 @@ export function openLexicalSegment(bytes: Uint8Array, name: string): LexicalSegm
 
   return {
     name,
+    scheme,
     passages,
     terms,
     postings: h(9),
@@ -367,8 +377,8 @@ export function openLexicalSegment(bytes: Uint8Array, name: string): LexicalSegm
       return { word: new TextDecoder().decode(wordText.subarray(start, end)), term };
     },
     scorer(term, gain, parameters, averageLength) {
-      const { k1, b, titleBoost, sectionBoost } = parameters;
-      const key = `${k1} ${b} ${titleBoost} ${sectionBoost} ${averageLength}`;
+      const { titleBoost, sectionBoost } = parameters;
+      const key = `${titleBoost} ${sectionBoost} ${averageLength}`;
       if (statistics.key !== key) statistics = { key, titleBoost, sectionBoost, ...lengthNorms(parameters, averageLength) };
       return { term, postings: listOf(term).postings, gain, bound: bound(gain, maxima[term] ?? 0) };
     },
@@ -455,9 +465,14 @@ export interface LexicalResult {
   readonly scores: Float64Array;
   /** BM25 score of any passage, by ordinal; 0 where no term occurs. */
   scoreOf(ordinal: number): number;
-  /** Inverse document frequency times factor of each query term that occurs. */
-  readonly weights: ReadonlyMap<string, number>;
+  /** Inverse document frequency times factor of each query term that occurs, in the terms of an analysis; default that of the first segment. */
+  readonly weights: (analysis?: Analysis) => ReadonlyMap<string, number>;
+  /** What a term of the first segment's analysis is in another one: the terms of the same words of the query. */
+  readonly forms: (term: string, analysis: Analysis) => readonly string[];
 }
+
+/** Distinct terms, or term → factor of its share; a function where segments of several analyses are searched. */
+export type LexicalTerms = readonly string[] | ReadonlyMap<string, number> | ((analysis: Analysis) => ReadonlyMap<string, number>);
 
 interface Prepared {
   readonly segment: LexicalSegment;
@@ -466,9 +481,8 @@ interface Prepared {
   readonly scorers: readonly TermScorer[];
 }
 
-interface Query {
+interface Query extends Pick<LexicalResult, 'weights' | 'forms'> {
   readonly passages: number;
-  readonly weights: ReadonlyMap<string, number>;
   /** Units in a score of 1: as many as leave the sum of all shares within 31 bits. */
   readonly unit: number;
   readonly prepared: readonly Prepared[];
@@ -476,7 +490,21 @@ interface Query {
 
 const greatestScore = 2 ** 30;
 
-function prepare(segments: readonly LexicalSegment[], terms: readonly string[] | ReadonlyMap<string, number>, parameters: LexicalParameters): Query {
+/** Term → factor by analysis, each asked for once. */
+function factorsOf(terms: LexicalTerms): (analysis: Analysis) => ReadonlyMap<string, number> {
+  if (typeof terms !== 'function') {
+    const fixed = terms instanceof Map ? (terms as ReadonlyMap<string, number>) : new Map((terms as readonly string[]).map((term) => [term, 1]));
+    return () => fixed;
+  }
+  const known = new Map<Analysis, ReadonlyMap<string, number>>();
+  return (analysis) => {
+    const found = known.get(analysis) ?? terms(analysis);
+    known.set(analysis, found);
+    return found;
+  };
+}
+
+function prepare(segments: readonly LexicalSegment[], terms: LexicalTerms, parameters: LexicalParameters): Query {
   let passages = 0;
   let tokens = 0;
   for (const s of segments) {
@@ -484,51 +512,66 @@ function prepare(segments: readonly LexicalSegment[], terms: readonly string[] |
     tokens += s.textTokens + parameters.titleBoost * s.titleTokens + parameters.sectionBoost * s.sectionTokens;
   }
   const average = passages > 0 ? tokens / passages : 0;
-  const weights = new Map<string, number>();
-  const found: { readonly places: readonly number[]; readonly weight: number }[] = [];
-  const factors = terms instanceof Map ? (terms as ReadonlyMap<string, number>) : new Map((terms as readonly string[]).map((term) => [term, 1]));
+  const factors = factorsOf(terms);
   const encoder = new TextEncoder();
-  let total = 0;
-  for (const [term, factor] of factors) {
-    const bytes = encoder.encode(term);
-    let frequency = 0;
-    const places = segments.map((s) => {
-      const place = s.find(bytes);
-      if (place >= 0) frequency += s.documentFrequency(place);
-      return place;
-    });
-    if (frequency === 0) continue;
-    const weight = factor * Math.log(1 + (passages - frequency + 0.5) / (frequency + 0.5));
-    weights.set(term, weight);
-    found.push({ places, weight });
-    total += weight;
+  const analyses = [...new Set(segments.map(({ scheme }) => scheme.analysis))];
+  // Unstemmed terms stand for the words of the query: what the analyses make of the same word is counted together.
+  const formsIn = (from: Analysis, term: string, to: Analysis): readonly string[] =>
+    from === to ? [term] : [...new Set([...factors(wordsAnalysis).keys()].filter((word) => from.termOf(word) === term).map((word) => to.termOf(word)))];
+  const weights = new Map<Analysis, Map<string, number>>(analyses.map((analysis) => [analysis, new Map()]));
+  const found: { readonly places: readonly number[]; readonly weight: number }[] = [];
+  const totals = new Map<Analysis, number>();
+  for (const analysis of analyses) {
+    for (const [term, factor] of factors(analysis)) {
+      const forms = new Map(analyses.map((other) => [other, formsIn(analysis, term, other).map((form) => encoder.encode(form))]));
+      let frequency = 0;
+      const places = segments.map((s) => {
+        const own = (forms.get(s.scheme.analysis) ?? []).map((form) => s.find(form));
+        frequency += Math.max(0, ...own.map((place) => (place < 0 ? 0 : s.documentFrequency(place))));
+        return s.scheme.analysis === analysis ? (own[0] ?? -1) : -1;
+      });
+      if (frequency === 0) continue;
+      const weight = factor * Math.log(1 + (passages - frequency + 0.5) / (frequency + 0.5));
+      weights.get(analysis)?.set(term, weight);
+      found.push({ places, weight });
+      totals.set(analysis, (totals.get(analysis) ?? 0) + weight);
+    }
   }
-  const unit = total > 0 ? 2 ** Math.floor(Math.log2((greatestScore - 2 * found.length) / (total * (parameters.k1 + 1)))) : 1;
+  const total = Math.max(0, ...totals.values());
+  const most = 1 + Math.max(0, ...segments.map(({ scheme }) => scheme.k1));
+  const unit = total > 0 ? 2 ** Math.floor(Math.log2((greatestScore - 2 * found.length) / (total * most))) : 1;
   let base = 0;
   const prepared = segments.map((segment, s) => {
     const scorers: TermScorer[] = [];
     for (const { places, weight } of found) {
       const place = places[s] ?? -1;
-      if (place >= 0) scorers.push(segment.scorer(place, weight * (parameters.k1 + 1) * unit, parameters, average));
+      if (place >= 0) scorers.push(segment.scorer(place, weight * (segment.scheme.k1 + 1) * unit, parameters, average));
     }
     base += segment.passages;
     return { segment, base: base - segment.passages, scorers };
   });
-  return { passages, weights, unit, prepared };
+  const first = analyses[0] ?? englishAnalysis;
+  return {
+    passages,
+    unit,
+    prepared,
+    weights: (analysis = first) => weights.get(analysis) ?? new Map<string, number>(),
+    forms: (term, analysis) => formsIn(first, term, analysis),
+  };
 }
 
 /**
- * BM25 over several segments with common statistics. `terms`: distinct terms, or term → factor of its share. The `k` best passages; fewer if fewer match.
+ * BM25 over several segments with common statistics. The `k` best passages; fewer if fewer match.
  * Ends early by MaxScore (Turtle & Flood 1995) term by term, with block maxima (Ding & Suel 2011) for what is left of each candidate: the passages and scores are
  * those of the full evaluation, to the last bit.
  */
 export function searchLexical(
   segments: readonly LexicalSegment[],
-  terms: readonly string[] | ReadonlyMap<string, number>,
+  terms: LexicalTerms,
   k: number,
   parameters: LexicalParameters = lexicalDefaults,
 ): LexicalResult {
-  const { passages, weights, unit, prepared } = prepare(segments, terms, parameters);
+  const { passages, weights, forms, unit, prepared } = prepare(segments, terms, parameters);
   const best = createTop(Math.max(0, Math.min(Math.floor(k), passages)));
   for (const one of prepared) if (one.scorers.length > 0 && best.size > 0) searchSegment(one, best);
   const scoreOf = (ordinal: number): number => {
@@ -536,17 +579,17 @@ export function searchLexical(
     if (place === undefined || ordinal >= place.base + place.segment.passages) return 0;
     return place.scorers.reduce((sum, scorer) => sum + place.segment.shareOf(scorer, ordinal - place.base), 0) / unit;
   };
-  return { ...best.finish(unit), weights, scoreOf };
+  return { ...best.finish(unit), weights, forms, scoreOf };
 }
 
 /** The same without early termination: the score of every passage is at hand afterwards. For searches that need many of them. */
 export function scoreLexical(
   segments: readonly LexicalSegment[],
-  terms: readonly string[] | ReadonlyMap<string, number>,
+  terms: LexicalTerms,
   k: number,
   parameters: LexicalParameters = lexicalDefaults,
 ): LexicalResult {
-  const { passages, weights, unit, prepared } = prepare(segments, terms, parameters);
+  const { passages, weights, forms, unit, prepared } = prepare(segments, terms, parameters);
   const scores = new Int32Array(passages);
   for (const { segment, base, scorers } of prepared) for (const scorer of scorers) segment.accumulate(scorer, scores, base, null, 0);
   const best = createTop(Math.max(0, Math.min(Math.floor(k), passages)));
@@ -555,7 +598,7 @@ export function scoreLexical(
     const score = scores[i] ?? 0;
     if (score > floor) floor = best.offer(i, score);
   }
-  return { ...best.finish(unit), weights, scoreOf: (ordinal) => (scores[ordinal] ?? 0) / unit };
+  return { ...best.finish(unit), weights, forms, scoreOf: (ordinal) => (scores[ordinal] ?? 0) / unit };
 }
 
 /** Reading a candidate's posting costs about as much as adding so many postings in a row. */
@@ -639,19 +682,23 @@ function partialFloor(scores: Int32Array, touched: Int32Array, count: number, k:
   return 0;
 }
 
-/** For each text the number of passages that contain its rarest term; 0 for a text without terms. Linear in the texts, logarithmic in the dictionaries. */
+/** For each text the number of passages that contain its rarest word; 0 for a text without words. Linear in the texts, logarithmic in the dictionaries. */
 export function documentFrequencies(segments: readonly LexicalSegment[], texts: readonly string[]): number[] {
   const encoder = new TextEncoder();
-  const frequency = (term: string): number => {
-    const bytes = encoder.encode(term);
-    return segments.reduce((sum, s) => {
-      const place = s.find(bytes);
-      return place < 0 ? sum : sum + s.documentFrequency(place);
-    }, 0);
-  };
+  const analyses = [...new Set(segments.map(({ scheme }) => scheme.analysis))];
   return texts.map((text) => {
-    const terms = analyse(text.slice(0, maxFrequencyText));
-    return terms.length === 0 ? 0 : Math.min(...terms.map(frequency));
+    const words: number[] = []; // passages that have the n-th word; every analysis gives as many terms
+    for (const analysis of analyses) {
+      const own = segments.filter(({ scheme }) => scheme.analysis === analysis);
+      analyse(text.slice(0, maxFrequencyText), analysis).forEach((term, n) => {
+        const bytes = encoder.encode(term);
+        words[n] = own.reduce((sum, s) => {
+          const place = s.find(bytes);
+          return place < 0 ? sum : sum + s.documentFrequency(place);
+        }, words[n] ?? 0);
+      });
+    }
+    return words.length === 0 ? 0 : Math.min(...words);
   });
 }
 

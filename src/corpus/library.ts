@@ -21,8 +21,7 @@ import type { PassageRow } from './passages.ts';
 import type { Neighbours, Passage, PassageRef, SearchRequest, SearchResult, TermFrequencies } from './retriever.ts';
 import { linkedPassages, search } from './search.ts';
 import type { SearchSource } from './search.ts';
-import { decodePassageBlock, encodePassages, parseManifest, sha256Hex } from './shard.ts';
-import type { ShardManifest } from './shard.ts';
+import { decodePassageBlock, encodePassages, parseManifest, schemeOf, sha256Hex, type ShardManifest } from './shard.ts';
 import type { CorpusRow, DocumentRow, PartRow, StoreNotice, VectorRow } from './store.ts';
 import { createDocumentVectors, openShardVectors, vectorBudgetBytes } from './vector-set.ts';
 import { encodeVectors, openVectorSegment, quantise, vectorSegment } from './vectors.ts';
@@ -194,7 +193,7 @@ export function createLibrary(tools: ImportTools): Library {
         key: `${row.id}@${row.digest}`,
         corpus: row.id,
         titles: openTitles(titles),
-        lexical: lexical.map(({ bytes, name }) => openLexicalSegment(bytes, name)),
+        lexical: lexical.map(({ bytes, name }) => openLexicalSegment(bytes, name, schemeOf(manifest))),
         vectors: [],
         links: null,
         ranking: manifest.ranking ?? null,

@@ -2,7 +2,7 @@
  * Passages: cutting a document into pieces of 100-180 words on sentence borders, their identity, and what of them fits a query. Pure and deterministic.
  * Every passage text is the concatenation of its sentences; a sentence is cut only where it alone exceeds a passage, and a passage never crosses a page border.
  */
-import { tokenize } from './analysis.ts';
+import { tokenize, type Analysis } from './analysis.ts';
 import type { Passage, Span } from './retriever.ts';
 
 export interface SourceSection {
@@ -271,13 +271,14 @@ export function highlight(
   text: string,
   sentenceEnds: readonly number[],
   weights: ReadonlyMap<string, number>,
+  analysis?: Analysis,
 ): { readonly highlights: readonly Span[]; readonly bestSentence: number } {
   const highlights: Span[] = [];
   let sentence = 0;
   let seen = new Set<string>();
   let sum = 0;
   let best = { sentence: 0, sum: 0 };
-  for (const { term, start, end } of tokenize(text)) {
+  for (const { term, start, end } of tokenize(text, analysis)) {
     while (sentence < sentenceEnds.length - 1 && start >= (sentenceEnds[sentence] ?? 0)) {
       sentence++;
       seen = new Set();

@@ -6,7 +6,7 @@ import { abortError } from '../errors.ts';
 import { fuseRanks, shares, type FusionMethod, type RankedEntry } from './fusion.ts';
 import { repeats } from './duplicates.ts';
 import { encodeTitles, openTitles, type LinkGraph, type TitleTable } from './links.ts';
-import { analyse, hasPhrase, quotedPhrases, weightedQueryTerms } from './analysis.ts';
+import { analyse, englishAnalysis, hasPhrase, quotedPhrases, weightedQueryTerms, type Analysis } from './analysis.ts';
 import { lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
 import { highlight, type PassageRow } from './passages.ts';
 import { features, generalWeights, personalisedPageRank, scoreRows, strengths, weightArray, type CandidateFacts, type CandidateLink, type RankWeights } from './rank.ts';
@@ -84,7 +84,8 @@ const maxCoverageFrequency = 50_000;
 export interface Ranking {
   /** Best first. `ordinal` is local to `source`. */
   readonly ranked: readonly { readonly source: SearchSource; readonly ordinal: number; readonly score: number; readonly paths: readonly HitPath[] }[];
-  readonly weights: ReadonlyMap<string, number>;
+  /** Of the query's terms, in an analysis. */
+  readonly weights: LexicalResult['weights'];
   readonly searched: number;
   readonly usedDense: boolean;
 }
@@ -134,7 +135,8 @@ export function rank(
   const space = new Space(request.corpora === undefined ? sources : sources.filter((s) => request.corpora?.includes(s.corpus) === true));
   // Links ask for the scores of many passages: then the full evaluation is cheaper than looking each of them up.
   const findWords = request.links === false ? searchLexical : scoreLexical;
-  const words = findWords(space.sources.flatMap((s) => s.lexical), weightedQueryTerms(request.text, request.terms ?? []), parameters.candidates, parameters.lexical);
+  const terms = (analysis: Analysis): Map<string, number> => weightedQueryTerms(request.text, request.terms ?? [], analysis);
+  const words = findWords(space.sources.flatMap((s) => s.lexical), terms, parameters.candidates, parameters.lexical);
   const wordList = Array.from(words.ordinals, (ordinal, i): RankedEntry => ({ ordinal, score: words.scores[i] ?? 0 }));
   const dense = request.dense === false || vector === null ? null : searchDense(space, vector, parameters.candidates);
   const denseList = dense ?? [];
@@ -224,7 +226,7 @@ function rankAlongLinks(
   const { titleBonus, seeds } = parameters;
   const isHybrid = seen.denseList.length > 0;
   const [first, second] = weightsFor(space, parameters)[isHybrid ? 'hybrid' : 'words'];
-  const terms = termSets(space, seen.words.weights);
+  const terms = termSets(space, seen.words);
   const wordRanks = new Map(seen.wordList.map(({ ordinal }, i) => [ordinal, i + 1]));
   const denseRanks = new Map(seen.denseList.map(({ ordinal }, i) => [ordinal, i + 1]));
   const facts = new Map<number, CandidateFacts>();
@@ -244,7 +246,7 @@ function rankAlongLinks(
       isNamed: seen.named.has(ordinal),
       terms: terms.inText[ordinal] ?? 0,
       titleTerms: terms.inTitle[ordinal] ?? 0,
-      titleLength: terms.inTitle[ordinal] === 0 ? 1 : analyse(source.titles.title(document)).length,
+      titleLength: terms.inTitle[ordinal] === 0 ? 1 : analyse(source.titles.title(document), analysisIn(source)).length,
       isLead: ordinal === first,
       document: first,
       incoming: source.links?.in(document).length ?? 0,
@@ -305,21 +307,23 @@ function weightsFor(space: Space, parameters: RankingParameters): RankWeights {
 }
 
 /** Which of the question's terms occur in each passage, as bit sets, and the weights of these terms. */
-function termSets(space: Space, weights: ReadonlyMap<string, number>): { inText: Uint32Array; inTitle: Uint32Array; weights: number[] } {
+function termSets(space: Space, words: LexicalResult): { inText: Uint32Array; inTitle: Uint32Array; weights: number[] } {
   const inText = new Uint32Array(space.searched);
   const inTitle = new Uint32Array(space.searched);
-  const terms = [...weights].sort((a, b) => b[1] - a[1]).slice(0, maxCoverageTerms);
+  const terms = [...words.weights()].sort((a, b) => b[1] - a[1]).slice(0, maxCoverageTerms);
   const encoder = new TextEncoder();
   space.sources.forEach((source, s) => {
     let base = space.base(s);
     for (const segment of source.lexical) {
       terms.forEach(([term], bit) => {
-        const place = segment.find(encoder.encode(term));
-        if (place < 0 || segment.documentFrequency(place) > maxCoverageFrequency) return;
-        segment.eachPosting(place, (ordinal, _text, title) => {
-          inText[base + ordinal] = (inText[base + ordinal] ?? 0) | (1 << bit);
-          if (title > 0) inTitle[base + ordinal] = (inTitle[base + ordinal] ?? 0) | (1 << bit);
-        });
+        for (const form of words.forms(term, segment.scheme.analysis)) {
+          const place = segment.find(encoder.encode(form));
+          if (place < 0 || segment.documentFrequency(place) > maxCoverageFrequency) continue;
+          segment.eachPosting(place, (ordinal, _text, title) => {
+            inText[base + ordinal] = (inText[base + ordinal] ?? 0) | (1 << bit);
+            if (title > 0) inTitle[base + ordinal] = (inTitle[base + ordinal] ?? 0) | (1 << bit);
+          });
+        }
       });
       base += segment.passages;
     }
@@ -438,16 +442,19 @@ export async function search(
   const { ranked, weights, searched, usedDense } = rank({ ...(phrases.length > 0 ? ungrouped : request), k: depth }, sources, vector, parameters);
   const passages = ranked.length === 0 ? [] : await context.fetchPassages(ranked);
   if (context.signal.aborted) throw abortError();
-  const found = ranked.flatMap(({ paths }, i) => {
+  const found = ranked.flatMap(({ source, paths }, i) => {
     const passage = passages[i];
-    return passage === null || passage === undefined ? [] : [{ passage, paths, phrases: phrases.filter((phrase) => contains(passage, phrase)).length }];
+    if (passage === null || passage === undefined) return [];
+    const analysis = analysisIn(source);
+    const inside = phrases.length === 0 ? [] : quotedPhrases(request.text, analysis).filter((phrase) => contains(passage, phrase, analysis));
+    return [{ passage, paths, phrases: inside.length, analysis }];
   });
   if (phrases.length > 0) found.sort((a, b) => b.phrases - a.phrases);
   const document = ({ passage }: (typeof found)[number]): string => `${passage.corpus}/${passage.docId}`;
   const kept = phrases.length > 0 && groupBy === 'document' ? found.filter((one, i) => found.findIndex((other) => document(other) === document(one)) === i) : found;
-  const hits = kept.slice(0, Math.max(0, request.k)).map(({ passage, paths }, i): Hit => {
+  const hits = kept.slice(0, Math.max(0, request.k)).map(({ passage, paths, analysis }, i): Hit => {
     // Scores go down with the ranks, also where a phrase changed the order.
-    return { passage, score: ranked[i]?.score ?? 0, rank: i + 1, paths, ...highlight(passage.text, passage.sentenceEnds, weights) };
+    return { passage, score: ranked[i]?.score ?? 0, rank: i + 1, paths, ...highlight(passage.text, passage.sentenceEnds, weights(analysis), analysis) };
   });
   const twins = repeats(hits.map((hit) => hit.passage.text));
   const marked = hits.map((hit, i): Hit => {
@@ -457,8 +464,12 @@ export async function search(
   return { hits: marked, searched, usedDense, ms: context.now() - started };
 }
 
-function contains(passage: Passage, phrase: readonly string[]): boolean {
-  return [passage.text, passage.title, passage.section].some((text) => hasPhrase(text, phrase));
+function analysisIn(source: SearchSource): Analysis {
+  return source.lexical[0]?.scheme.analysis ?? englishAnalysis;
+}
+
+function contains(passage: Passage, phrase: readonly string[], analysis: Analysis): boolean {
+  return [passage.text, passage.title, passage.section].some((text) => hasPhrase(text, phrase, analysis));
 }
 
 /** The source of one own document. `lexical`: the bytes of its word index; `vectors`: those that exist so far. */

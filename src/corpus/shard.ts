@@ -5,8 +5,8 @@
  */
 import * as v from 'valibot';
 import { AppError } from '../errors.ts';
-import { analysisName } from './analysis.ts';
-import { openLexicalSegment } from './lexical.ts';
+import { analysisNames, analysisOf } from './analysis.ts';
+import { openLexicalSegment, type LexicalScheme } from './lexical.ts';
 import { openLinks, openTitles } from './links.ts';
 import type { PassageRow } from './passages.ts';
 import { rankWeightsSchema } from './rank.ts';
@@ -53,7 +53,7 @@ const manifestSchema = v.object({
   source: text(2000),
   counts: v.object({ documents: count(maxPassages), passages: count(maxPassages), links: count(4_000_000_000) }),
   bm25: v.object({ k1: v.pipe(v.number(), v.minValue(0), v.maxValue(10)), b: v.pipe(v.number(), v.minValue(0), v.maxValue(1)) }),
-  analysis: v.object({ name: text(64) }),
+  analysis: v.object({ name: v.picklist(analysisNames, `words are analysed by one of ${analysisNames.join(', ')}`) }),
   /** Tokens (title, section and text) a passage. */
   averageLength: v.pipe(v.number(), v.finite(), v.minValue(0)),
   embedder: v.nullable(v.object({ id: v.pipe(text(100), v.minLength(1)), dimensions: v.pipe(count(4096), v.minValue(1)), queryPrefix: text(500) })),
@@ -77,6 +77,11 @@ const manifestSchema = v.object({
 
 export type ShardManifest = v.InferOutput<typeof manifestSchema>;
 export type ShardPart = v.InferOutput<typeof partSchema>;
+
+/** How the words of a shard are searched. */
+export function schemeOf({ analysis, bm25 }: Pick<ShardManifest, 'analysis' | 'bm25'>): LexicalScheme {
+  return { analysis: analysisOf(analysis.name), ...bm25 };
+}
 
 // ---------------------------------------------------------------------------------------------- manifest
 
@@ -114,7 +119,6 @@ export function decodeManifest(value: unknown, what: string): ShardManifest {
 /** What in a well-formed manifest cannot be true, or null. */
 function contradiction(manifest: ShardManifest): string | null {
   const { parts, counts, embedder, golden } = manifest;
-  if (manifest.analysis.name !== analysisName) return `its words are analysed by ${manifest.analysis.name}, this app knows ${analysisName}`;
   if (counts.documents > counts.passages) return 'it announces more documents than passages';
   if (new Set(parts.map((p) => p.file)).size !== parts.length) return 'a part file is listed twice';
   for (const kind of partKinds) {

@@ -10,7 +10,7 @@ import { openLinks, openTitles } from '../../src/corpus/links.ts';
 import { parsePassageId, toPassage, type PassageRow } from '../../src/corpus/passages.ts';
 import type { Passage, PassageRef, Retriever } from '../../src/corpus/retriever.ts';
 import { linkedPassages, search, type SearchSource } from '../../src/corpus/search.ts';
-import { decodePassageBlock, manifestFile, parseManifest, readPassageDirectory, type PartKind, type ShardManifest } from '../../src/corpus/shard.ts';
+import { decodePassageBlock, manifestFile, parseManifest, readPassageDirectory, schemeOf, type PartKind, type ShardManifest } from '../../src/corpus/shard.ts';
 import { openKernel } from '../../src/corpus/kernel/kernel.ts';
 import { vectorSetOf } from '../../src/corpus/vector-set.ts';
 import { openVectorSegment } from '../../src/corpus/vectors.ts';
@@ -41,7 +41,7 @@ export async function openNodeCorpus(folder: string, embedder: NodeEmbedder | nu
     key: id,
     corpus: id,
     titles: openTitles(await parts('titles')),
-    lexical: (await parts('lexical')).map(({ bytes, name }) => openLexicalSegment(bytes, name)),
+    lexical: (await parts('lexical')).map(({ bytes, name }) => openLexicalSegment(bytes, name, schemeOf(manifest))),
     links: openLinks(await parts('links'), counts.passages, counts.documents),
     ranking: manifest.ranking ?? null,
     vectors: withVectors ? [{ set: vectorSetOf(segments, await openKernel(await kernelBinaries()), manifest.vectors), first: 0 }] : [],

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type BrowserContext, type Page } from '@playwright/test';
 import { build } from 'vite';
-import { analysisName } from '../../src/corpus/analysis.ts';
+import { englishAnalysis } from '../../src/corpus/analysis.ts';
 import { openKernel } from '../../src/corpus/kernel/kernel.ts';
 import { createLexicalBuilder } from '../../src/corpus/lexical-builder.ts';
 import { encodeLinks, encodeTitles, type TitleRow } from '../../src/corpus/links.ts';
@@ -128,7 +128,7 @@ export async function writeSyntheticShard(folder: string, id: string, passages: 
   const vectors = await measureCandidates(segments, await openKernel(await kernelBinaries()), { dimensions, passages, sample });
   const manifest: ShardManifest = {
     format: 'foray-shard', version: formatVersion, id, name: `Synthetic ${passages}`, language: 'en', licence: 'CC0-1.0', attribution: '', source: 'made up',
-    counts: { documents: firstDocument, passages, links: 0 }, bm25: { k1: 1.2, b: 0.75 }, analysis: { name: analysisName }, averageLength: tokens / passages,
+    counts: { documents: firstDocument, passages, links: 0 }, bm25: { k1: 1.2, b: 0.75 }, analysis: { name: englishAnalysis.name }, averageLength: tokens / passages,
     embedder: { id: 'minilm', dimensions, queryPrefix: '' }, golden: [], vectors, parts,
   };
   await writeFile(join(folder, manifestFile), serialiseManifest(manifest));

@@ -9,9 +9,9 @@ import { appendFile, mkdir, open, readdir, readFile, rename, rm, stat, truncate,
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
 import { openKernel } from '../../src/corpus/kernel/kernel.ts';
-import { analysisName } from '../../src/corpus/analysis.ts';
+import { analysisOf, type AnalysisName } from '../../src/corpus/analysis.ts';
 import { createLexicalBuilder } from '../../src/corpus/lexical-builder.ts';
-import { lexicalDefaults, openLexicalSegment } from '../../src/corpus/lexical.ts';
+import { defaultScheme, openLexicalSegment } from '../../src/corpus/lexical.ts';
 import { createMentionMatcher, encodeLinks, encodeTitles, type TitleRow } from '../../src/corpus/links.ts';
 import { chunkDocument, embeddedText, type PassageRow } from '../../src/corpus/passages.ts';
 import type { RankWeights } from '../../src/corpus/rank.ts';
@@ -40,6 +40,8 @@ export interface BuildOptions {
   /** Where the text comes from, for people; default the input's file name. */
   readonly source: string;
   readonly embedder: EmbedderId | 'none';
+  /** Default `english-1`. */
+  readonly analysis?: AnalysisName;
   /** null: vectors are not kept between builds. */
   readonly vectorsCache: string | null;
   /** Weights of the ranking that were learned for this corpus (`npm run bench -- recall --learn`); kept in the manifest. */
@@ -130,7 +132,7 @@ export async function buildShard(options: BuildOptions, context: BuildContext): 
 
 /** What a build depends on: only a state with the same key is continued. */
 async function buildKey(options: BuildOptions, limits: PartLimits): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([formatVersion, analysisName, { ...options, vectorsCache: null, out: null }, limits]));
+  const hash = createHash('sha256').update(JSON.stringify([formatVersion, options.analysis ?? defaultScheme.analysis.name, { ...options, vectorsCache: null, out: null }, limits]));
   const info = await stat(options.input);
   const files = info.isDirectory() ? (await readdir(options.input)).sort().map((n) => join(options.input, n)) : [options.input];
   for (const file of files) {
@@ -306,14 +308,15 @@ class Build {
   async writeWords(): Promise<void> {
     let first = this.doneOf('lexical');
     if (first === this.state.passages) return;
-    let builder = createLexicalBuilder();
+    const analysis = analysisOf(this.options.analysis ?? defaultScheme.analysis.name);
+    let builder = createLexicalBuilder(analysis);
     for await (const row of this.passagesFrom(first)) {
       builder.add(row);
       if (builder.passages >= this.limits.lexicalPassages || builder.postings >= this.limits.lexicalPostings) {
         await this.writePart('lexical', builder.finish(), first, builder.passages);
         await this.saveState();
         first += builder.passages;
-        builder = createLexicalBuilder();
+        builder = createLexicalBuilder(analysis);
       }
       this.report('passages', first + builder.passages, this.state.passages, 'indexing', 'word index');
     }
@@ -459,8 +462,8 @@ class Build {
         attribution: options.attribution,
         source: options.source,
         counts: { documents: state.documents, passages: state.passages, links },
-        bm25: { k1: lexicalDefaults.k1, b: lexicalDefaults.b },
-        analysis: { name: analysisName },
+        bm25: { k1: defaultScheme.k1, b: defaultScheme.b },
+        analysis: { name: options.analysis ?? defaultScheme.analysis.name },
         averageLength: Math.round((tokens / state.passages) * 1000) / 1000,
         embedder: embedder === null ? null : embedder.spec,
         golden,

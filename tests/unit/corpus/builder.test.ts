@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { queryTerms } from '../../../src/corpus/analysis.ts';
+import { openNodeCorpus } from '../../../tools/bench/corpus.ts';
 import { openLexicalSegment, searchLexical } from '../../../src/corpus/lexical.ts';
 import { openLinks, openTitles, type LinkGraph, type TitleTable } from '../../../src/corpus/links.ts';
 import type { PassageRow } from '../../../src/corpus/passages.ts';
@@ -467,4 +468,16 @@ describe.skipIf(!hasStatic)('vectors', () => {
     expect(best?.ordinals[0]).toBe(30);
     expect(best?.scores[0]).toBeCloseTo(1, 2);
   }, 30_000);
+});
+
+test('a shard built without the stemmer is searched and highlighted by its exact words', async () => {
+  const input = path('analysis.jsonl');
+  await writeFile(input, ['A|A film by the sea.', 'B|Two films, one film.', 'C|Nothing of the kind.'].map((row) => JSON.stringify({ id: row[0], title: row[0], text: row.slice(2) })).join('\n'));
+  for (const [analysis, found] of [['words-1', [['films']]], ['english-1', [['films', 'film'], ['film']]]] as const) {
+    const out = path('analysis');
+    const { manifest } = await build(input, out, { analysis });
+    expect(manifest.analysis.name).toBe(analysis);
+    const { hits } = await (await openNodeCorpus(out)).retriever.search({ text: 'Which films?', k: 5, links: false }, new AbortController().signal);
+    expect(hits.map(({ passage, highlights }) => highlights.map(({ start, end }) => passage.text.slice(start, end)))).toEqual(found);
+  }
 });

@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { AppError } from '../../../src/errors.ts';
-import { analyse, hasPhrase, queryTerms, quotedPhrases, termOf, tokenize, weightedQueryTerms } from '../../../src/corpus/analysis.ts';
+import { analyse, englishAnalysis, hasPhrase, queryTerms, quotedPhrases, termOf, tokenize, weightedQueryTerms, wordsAnalysis, type Analysis } from '../../../src/corpus/analysis.ts';
 import { layout } from '../../../src/corpus/lexical-format.ts';
 import { createTop } from '../../../src/corpus/lexical-top.ts';
 import { createLexicalBuilder, type LexicalFields } from '../../../src/corpus/lexical-builder.ts';
-import { lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters } from '../../../src/corpus/lexical.ts';
+import { defaultScheme, documentFrequencies, lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters } from '../../../src/corpus/lexical.ts';
 
-function segmentOf(rows: readonly LexicalFields[]): Uint8Array<ArrayBuffer> {
-  const builder = createLexicalBuilder();
+function segmentOf(rows: readonly LexicalFields[], analysis?: Analysis): Uint8Array<ArrayBuffer> {
+  const builder = createLexicalBuilder(analysis);
   for (const row of rows) builder.add(row);
   return builder.finish();
 }
@@ -85,6 +85,12 @@ describe('analysis', () => {
     );
   });
 
+  test('without a stemmer words keep their endings, and there are as many terms', () => {
+    expect(analyse('Curie’s laboratories, Łódź 1,500', wordsAnalysis)).toEqual(['curie', 'laboratories', 'lodz', '1500']);
+    expect(queryTerms('Who does the filming?', wordsAnalysis)).toEqual(['filming']);
+    fc.assert(fc.property(fc.string({ unit: 'grapheme' }), (text) => analyse(text, wordsAnalysis).length === analyse(text, englishAnalysis).length));
+  });
+
   test('a question is searched without stop words, unless it has nothing else', () => {
     expect(queryTerms('Who was the director of the film?')).toEqual(['director', 'film']);
     expect(queryTerms('To be or not to be')).toEqual(['not']);
@@ -122,7 +128,7 @@ function randomOf(seed: number): () => number {
 }
 
 /** BM25 by the book: fields weighted before saturation, statistics over all rows. */
-function reference(rows: readonly LexicalFields[], terms: ReadonlyMap<string, number>, p: LexicalParameters): number[] {
+function reference(rows: readonly LexicalFields[], terms: ReadonlyMap<string, number>, p: LexicalParameters, schemeAt = (_row: number) => defaultScheme): number[] {
   const fields = rows.map((r) => ({ text: analyse(r.text), title: analyse(r.title), section: analyse(r.section) }));
   const length = fields.map((f) => f.text.length + p.titleBoost * f.title.length + p.sectionBoost * f.section.length);
   const mean = length.reduce((a, b) => a + b, 0) / rows.length;
@@ -132,8 +138,9 @@ function reference(rows: readonly LexicalFields[], terms: ReadonlyMap<string, nu
     for (const [term, factor] of terms) {
       const df = fields.filter((g) => [...g.text, ...g.title, ...g.section].includes(term)).length;
       const tf = count(f.text, term) + p.titleBoost * count(f.title, term) + p.sectionBoost * count(f.section, term);
-      const norm = p.k1 * (1 - p.b + (p.b * (length[i] ?? 0)) / mean);
-      if (tf > 0) score += (factor * Math.log(1 + (rows.length - df + 0.5) / (df + 0.5)) * tf * (p.k1 + 1)) / (tf + norm);
+      const { k1, b } = schemeAt(i);
+      const norm = k1 * (1 - b + (b * (length[i] ?? 0)) / mean);
+      if (tf > 0) score += (factor * Math.log(1 + (rows.length - df + 0.5) / (df + 0.5)) * tf * (k1 + 1)) / (tf + norm);
     }
     return score;
   });
@@ -149,10 +156,11 @@ describe('BM25', () => {
       fc.property(rowsArbitrary, fc.array(word, { maxLength: 4 }), fc.nat(12), fc.constantFrom(0.5, 1, 2), fc.array(fc.record({ text: word, weight: fc.constantFrom(0.25, 0.5, 3) }), { maxLength: 3 }), (rows, query, cut, titleBoost, expansions) => {
         const parameters = { ...lexicalDefaults, titleBoost, sectionBoost: 1.5 };
         const parts = [rows.slice(0, cut), rows.slice(cut)].filter((p) => p.length > 0);
-        const segments = parts.map((p, i) => openLexicalSegment(segmentOf(p), `part ${i}`));
+        const schemes = [defaultScheme, { ...defaultScheme, k1: 0.6, b: 0.3 }];
+        const segments = parts.map((p, i) => openLexicalSegment(segmentOf(p), `part ${i}`, schemes[i]));
         const terms = weightedQueryTerms(query.join(' '), expansions);
         const found = scoreLexical(segments, terms, rows.length, parameters);
-        const expected = reference(rows, terms, parameters);
+        const expected = reference(rows, terms, parameters, (row) => (row < (parts[0]?.length ?? 0) ? schemes[0] : schemes[1]) ?? defaultScheme);
         expected.forEach((score, i) => expect(Math.abs(found.scoreOf(i) - score)).toBeLessThanOrEqual(2e-7 * score));
         expect(found.count).toBe(expected.filter((s) => s > 0).length);
       }),
@@ -209,6 +217,40 @@ describe('BM25', () => {
     }
   }, 20_000);
 
+  test('each segment is searched by its own k1 and b, early or in full', () => {
+    const rows = [{ title: '', section: '', text: `alpha ${'x '.repeat(50)}` }, { title: '', section: '', text: 'alpha alpha alpha' }];
+    const schemes = [defaultScheme, { ...defaultScheme, k1: 0 }, { ...defaultScheme, b: 0 }];
+    const segments = schemes.map((scheme, i) => openLexicalSegment(segmentOf(rows), `part ${i}`, scheme));
+    for (const find of [searchLexical, scoreLexical]) {
+      const score = find(segments, ['alpha'], 9).scoreOf;
+      const idf = find(segments, ['alpha'], 9).weights().get('alpha') ?? 0;
+      expect(score(0)).toBeLessThan(score(1));
+      expect(score(2)).toBeCloseTo(idf, 6); // k1 = 0: neither frequency nor length counts
+      expect(score(3)).toBeCloseTo(idf, 6);
+      expect(score(4)).toBeCloseTo(idf, 6); // b = 0, one occurrence: 2.2 / (1 + 1.2)
+      expect(score(5)).toBeCloseTo((idf * 3 * 2.2) / (3 + 1.2), 6);
+    }
+  });
+
+  test('segments of two analyses are searched together, each by its own terms, with common frequencies', () => {
+    const row = (text: string): LexicalFields => ({ title: '', section: '', text });
+    const rows = [row('the film'), row('films and films'), row('a cinema')];
+    const stemmed = openLexicalSegment(segmentOf(rows), 'stemmed');
+    const exact = openLexicalSegment(segmentOf(rows, wordsAnalysis), 'exact', { ...defaultScheme, analysis: wordsAnalysis });
+    const terms = (analysis: Analysis): Map<string, number> => weightedQueryTerms('Which films?', [{ text: 'cinemas', weight: 0.5 }], analysis);
+    for (const find of [searchLexical, scoreLexical]) {
+      const found = find([stemmed, exact], terms, 9);
+      expect(Array.from(found.ordinals).sort()).toEqual([0, 1, 2, 4]);
+      // Two stemmed passages with the word and one exact: three of six.
+      expect(found.weights().get('film')).toBeCloseTo(Math.log(1 + 3.5 / 3.5), 6);
+      expect(found.weights(wordsAnalysis)).toEqual(new Map([['films', found.weights().get('film')], ['cinemas', found.weights().get('cinema')]]));
+      expect(found.forms('film', wordsAnalysis)).toEqual(['films']);
+      expect(Array.from(find([exact], terms, 9).ordinals)).toEqual([1]);
+      expect(Array.from(find([exact, stemmed], terms, 9).ordinals).sort()).toEqual([1, 3, 4, 5]);
+    }
+    expect(documentFrequencies([stemmed, exact], ['films', 'film cinemas', ''])).toEqual([3, 1, 0]);
+  });
+
   test('absurd weights keep the order', () => {
     const segment = openLexicalSegment(segmentOf([{ title: '', section: '', text: 'alpha beta' }, { title: '', section: '', text: 'beta beta' }]), 'x');
     for (const weight of [1e-12, 1e12, 1e300]) {
@@ -233,10 +275,11 @@ describe('BM25', () => {
   test('a removed segment leaves no trace in the statistics', () => {
     const a = openLexicalSegment(segmentOf([{ title: '', section: '', text: 'alpha beta' }, { title: '', section: '', text: 'beta' }]), 'a');
     const b = openLexicalSegment(segmentOf([{ title: '', section: '', text: 'alpha' }]), 'b');
-    const { scoreOf: _, ...alone } = searchLexical([a], ['alpha'], 5);
+    const { scoreOf: _, forms: __, weights, ...alone } = searchLexical([a], ['alpha'], 5);
     const both = searchLexical([a, b], ['alpha'], 5);
     expect(both.scores[0]).not.toBe(alone.scores[0]);
     expect(searchLexical([a], ['alpha'], 5)).toMatchObject(alone);
+    expect(searchLexical([a], ['alpha'], 5).weights()).toEqual(weights());
   });
 
   test('unknown terms, no terms, no passages', () => {
