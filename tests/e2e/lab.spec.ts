@@ -11,8 +11,8 @@ test('own questions, two of them, without a model: progress, report, export; the
   await page.waitForFunction(async () => (await globalThis.foray?.library.corpora())?.some((corpus) => corpus.state === 'complete') === true, undefined, { timeout: 60_000 });
   await page.getByRole('radio', { name: /file of your own/ }).check();
   const hostile = '<img src=x onerror=alert(1)></script><script>alert(2)</script>';
-  await page.getByLabel('File').setInputFiles({ name: 'mine.csv', mimeType: 'text/csv', buffer: Buffer.from(`question,answer,type\n"Where was Joseph Haydn born? ${hostile}",Rohrau,plain\nWhere was Wolfgang Amadeus Mozart born?,Salzburg,plain\n`) });
-  await page.getByRole('button', { name: 'Run' }).click();
+  await page.getByLabel('File', { exact: true }).setInputFiles({ name: 'mine.csv', mimeType: 'text/csv', buffer: Buffer.from(`question,answer,type\n"Where was Joseph Haydn born? ${hostile}",Rohrau,plain\nWhere was Wolfgang Amadeus Mozart born?,Salzburg,plain\n`) });
+  await page.getByRole('button', { name: 'Run', exact: true }).click();
   await expect(page.getByTestId('lab-progress')).toHaveText(/^2 of 2 done/, { timeout: 60_000 });
   await expect(page.getByRole('heading', { name: 'On this device' })).toBeVisible();
   await page.screenshot({ path: info.outputPath('lab.png'), fullPage: true });

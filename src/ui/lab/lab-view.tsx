@@ -122,7 +122,7 @@ export function LabView({ services }: { readonly services: LabServices }) {
             <p><label>File <input type="file" accept=".csv,.json,.jsonl,text/csv,application/json" onChange={(event) => void readFile(event.currentTarget.files?.[0])} /></label></p>
           ) : null}
           <p>
-            <label>How many <input type="number" min={1} max={Math.max(1, questions.length)} value={limit} onInput={(event) => setLimit(Math.max(1, Number(event.currentTarget.value) || 1))} /></label>{' '}
+            <label>How many <input type="number" min={1} value={Math.min(limit, Math.max(1, questions.length))} onInput={(event) => setLimit(Math.max(1, Number(event.currentTarget.value) || 1))} /></label>{' '}
             <span class="soft">of {questions.length}, drawn by seed {seed}</span>
           </p>
         </fieldset>
