@@ -81,7 +81,8 @@ function listOf(value: string): string[] {
 /** A configuration file, JSON or TypeScript (its default export). */
 async function configOf(file: string): Promise<Record<string, unknown>> {
   const path = resolve(file);
-  const value: unknown = /\.[cm]?[jt]s$/.test(path) ? ((await import(pathToFileURL(path).href)) as { default?: unknown }).default : jsonOf(await readFile(path, 'utf8'), file);
+  const value: unknown = /\.[cm]?[jt]s$/.test(path) ? ((await import(pathToFileURL(path).href)) as { default?: unknown }).default : jsonOf(await readFile(path,
+    'utf8'), file);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new UsageError(`${file} holds no object`);
   return { ...value };
 }
@@ -110,13 +111,15 @@ async function agent(args: string[], signal: AbortSignal): Promise<string> {
     ...extra,
   ];
   const optional = (name: string, value: number | undefined): Record<string, number> => (value === undefined ? {} : { [name]: value });
-  const number = (name: 'limit' | 'timeout' | 'tokens' | 'pages', least: number): number | undefined => (values[name] === undefined ? undefined : whole(values[name], name, 0, least));
+  const number = (name: 'limit' | 'timeout' | 'tokens' | 'pages',
+    least: number): number | undefined => (values[name] === undefined ? undefined : whole(values[name], name, 0, least));
   const matrix = decodeMatrix(
     {
       corpora: ['demo'], questions: [{ file: 'demo' }], methods: models.every((model) => model === 'none') ? ['extractive'] : ['foray', 'rag', 'direct'],
       ...file,
       models,
-      ...(questions === null ? {} : { questions: questions.map((name) => ({ file: name, ...(values.dataset === undefined ? {} : { dataset: values.dataset }), ...(values.split === undefined ? {} : { split: values.split }) })) }),
+      ...(questions === null ? {} : { questions: questions.map((name) => ({ file: name, ...(values.dataset === undefined ? {} : { dataset: values.dataset }),
+        ...(values.split === undefined ? {} : { split: values.split }) })) }),
       ...(values.corpus === undefined ? {} : { corpora: listOf(values.corpus) }),
       ...(values.methods === undefined ? {} : { methods: listOf(values.methods) }),
       ...(values.embedder === undefined ? {} : { embedder: embedderOf(values.embedder, 'none') }),

@@ -103,7 +103,8 @@ const musiqueQuestion = v.object({
 
 /** Bamboogle, or any list of questions and answers. */
 const pair = v.object({ Question: nonEmpty, Answer: v.union([v.string(), v.number(), v.array(v.string())]) });
-const lowerPair = v.object({ question: nonEmpty, answer: v.union([v.string(), v.number(), v.array(v.string())]), id: v.optional(v.string()), type: v.optional(v.string()) });
+const lowerPair = v.object({ question: nonEmpty, answer: v.union([v.string(), v.number(), v.array(v.string())]), id: v.optional(v.string()),
+  type: v.optional(v.string()) });
 
 const passageRow = v.object({
   id: nonEmpty,
@@ -162,7 +163,8 @@ function questionOf(value: unknown, place: RowPlace): Question {
   if (has('context') && has('_id')) return fromHotpot(decodeRow(hotpotQuestion, value, place.name, place.line, 'a HotpotQA or 2Wiki question'), place);
   if (has('Question')) return fromPair(decodeRow(pair, value, place.name, place.line, 'a question with its answer'), place);
   if (has('answers')) return fromDemo(decodeRow(demoQuestion, value, place.name, place.line, 'a question'), place);
-  if (has('id') && !Array.isArray((value as { answer?: unknown }).answer)) return fromNormalised(decodeRow(normalisedQuestion, value, place.name, place.line, 'a question'), place);
+  if (has('id') && !Array.isArray((value as { answer?: unknown }).answer)) return fromNormalised(decodeRow(normalisedQuestion, value, place.name, place.line,
+    'a question'), place);
   const { question, answer, id, type } = decodeRow(lowerPair, value, place.name, place.line, 'a question');
   return { ...fromPair({ Question: question, Answer: answer }, place), ...(id === undefined ? {} : { id }), type: type ?? null };
 }
@@ -176,7 +178,8 @@ function fromNormalised(row: v.InferOutput<typeof normalisedQuestion>, { dataset
     id: row.id, dataset, question: row.question, type: row.type, hops: row.hops,
     answers: answersOf(row.answer, row.aliases),
     gold,
-    facts: row.supporting_facts.length > 0 ? row.supporting_facts.map(([title, sentence]) => ({ title, sentence })) : row.decomposition.length > 0 ? row.supporting_titles.map(wholePage) : [],
+    facts: row.supporting_facts.length > 0 ? row.supporting_facts.map(([title, sentence]) => ({ title,
+      sentence })) : row.decomposition.length > 0 ? row.supporting_titles.map(wholePage) : [],
     goldPlan: row.decomposition.length > 0 ? row.decomposition.map((step, i) => ({ id: i + 1, q: step.question, answer: step.answer })) : planOfTriples(row.evidences),
     selection: row.selection,
     split: null,
@@ -272,7 +275,8 @@ function csvRows(text: string, name: string): { value: unknown; line: number }[]
   const columns = (head ?? []).map((column) => column.trim().toLowerCase());
   const column = (title: string): number => columns.indexOf(title);
   const [question, answer] = [column('question'), Math.max(column('answer'), column('answers'))];
-  if (question < 0 || answer < 0) throw new AppError('lab/bad-row', { file: name, line: 1, what: 'the head of a table', reason: 'it needs the columns question and answer' });
+  if (question < 0 || answer < 0) throw new AppError('lab/bad-row',
+    { file: name, line: 1, what: 'the head of a table', reason: 'it needs the columns question and answer' });
   return rows.flatMap((cells, i) => {
     if (cells.every((cell) => cell.trim() === '')) return [];
     const cell = (title: string): string => cells[column(title)]?.trim() ?? '';

@@ -106,7 +106,8 @@ export function settingsOf(matrix: Pick<Matrix, 'settings'>): Setting[] {
 }
 
 /** Oracle gaps (METHODS §6.6): the default beside its three oracles. */
-export const oracleSettings: readonly Setting[] = (['plan', 'answers', 'passages'] as const).map((oracle) => ({ name: `gold-${oracle}`, agent: {}, experiment: { oracle } }));
+export const oracleSettings: readonly Setting[] = (['plan', 'answers',
+  'passages'] as const).map((oracle) => ({ name: `gold-${oracle}`, agent: {}, experiment: { oracle } }));
 
 /** What a system bears: a noise curve of `levels` steps, two rewordings, orders in passages, missing gold. */
 export function robustnessSettings(levels = 3): Setting[] {
@@ -126,9 +127,16 @@ export function budgetSettings(budgets: readonly number[]): Setting[] {
 }
 
 /** Cells in the order of models, corpora, seeds, settings, methods: what needs the same model stands together. */
-export function cellsOf(axes: { readonly methods: readonly string[]; readonly models: readonly string[]; readonly corpora: readonly string[]; readonly settings: readonly Setting[]; readonly seeds: readonly number[] }): Cell[] {
+export function cellsOf(axes: {
+  readonly methods: readonly string[];
+  readonly models: readonly string[];
+  readonly corpora: readonly string[];
+  readonly settings: readonly Setting[];
+  readonly seeds: readonly number[];
+}): Cell[] {
   return axes.models.flatMap((llm) =>
-    axes.corpora.flatMap((corpus) => axes.seeds.flatMap((seed) => axes.settings.flatMap((setting) => axes.methods.map((method) => ({ method, llm, corpus, setting, seed }))))),
+    axes.corpora.flatMap((corpus) => axes.seeds.flatMap((seed) => axes.settings.flatMap((setting) => axes.methods.map((method) => ({ method, llm, corpus, setting,
+      seed }))))),
   );
 }
 

@@ -271,7 +271,8 @@ export interface SupportScores {
 }
 
 /** Sets of facts against each other, and jointly with the answer (HotpotQA's evaluation; METHODS §6.3): P = P_ans·P_sp, R = R_ans·R_sp. Two empty sets agree. */
-export function scoreSupport(predicted: readonly SupportFact[], gold: readonly SupportFact[], answer: { readonly em: 0 | 1; readonly precision: number; readonly recall: number }): SupportScores {
+export function scoreSupport(predicted: readonly SupportFact[], gold: readonly SupportFact[],
+  answer: { readonly em: 0 | 1; readonly precision: number; readonly recall: number }): SupportScores {
   const keyOf = ({ title, sentence }: SupportFact): string => `${plain(title)}\n${sentence ?? ''}`;
   const left = new Set(predicted.map(keyOf));
   const right = new Set(gold.map(keyOf));

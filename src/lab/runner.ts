@@ -58,9 +58,13 @@ export interface LabOptions {
   readonly now: () => number;
 }
 
-/** The tasks of cells × questions, question by question, so that a run that is cut short still compares the same questions. Cells that ask for gold which a question lacks leave it out. */
+/**
+ * The tasks of cells × questions, question by question, so that a run that is cut short still compares the same questions. Cells that ask for gold which
+ * a question lacks leave it out.
+ */
 export function tasksOf(questions: readonly Question[], cells: readonly Cell[]): Task[] {
-  return questions.flatMap((question) => cells.filter((cell) => experimentFor(question, cell.setting.experiment, cell.seed) !== null).map((cell) => ({ question, cell })));
+  return questions.flatMap((question) => cells.filter((cell) => experimentFor(question, cell.setting.experiment,
+    cell.seed) !== null).map((cell) => ({ question, cell })));
 }
 
 export function taskKey({ question, cell }: Task): string {

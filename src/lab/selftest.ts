@@ -38,9 +38,11 @@ const documents: readonly (readonly [id: string, title: string, text: string])[]
 ];
 
 const question: Question = {
-  id: 'appendix-a', dataset: 'selftest', question: 'On which river is the birthplace of the founder of Vale Glassworks?', answers: ['Isk', 'river Isk'], type: 'bridge', hops: 3,
+  id: 'appendix-a', dataset: 'selftest', question: 'On which river is the birthplace of the founder of Vale Glassworks?', answers: ['Isk',
+    'river Isk'], type: 'bridge', hops: 3,
   gold: [{ kind: 'id', id: 'd1' }, { kind: 'id', id: 'd3' }], facts: [],
-  goldPlan: [{ id: 1, q: 'Who founded Vale Glassworks?', answer: 'Orrin Vale' }, { id: 2, q: 'Where was #1 born?', answer: 'Teshmoor' }, { id: 3, q: 'On which river is #2?', answer: 'Isk' }],
+  goldPlan: [{ id: 1, q: 'Who founded Vale Glassworks?', answer: 'Orrin Vale' }, { id: 2, q: 'Where was #1 born?', answer: 'Teshmoor' },
+    { id: 3, q: 'On which river is #2?', answer: 'Isk' }],
   selection: 'complete', split: null,
 };
 
@@ -55,17 +57,21 @@ const trajectories: readonly { readonly id: string; readonly steps: readonly { r
   },
   {
     id: 'z2', logp: -1.6,
-    steps: [{ query: 'river of Vale Glassworks', finds: ['d2', 'd4'], record: '' }, { query: 'founder of Vale Glassworks birthplace', finds: ['d1', 'd2'], record: 'Teshmoor' }],
+    steps: [{ query: 'river of Vale Glassworks', finds: ['d2', 'd4'], record: '' },
+      { query: 'founder of Vale Glassworks birthplace', finds: ['d1', 'd2'], record: 'Teshmoor' }],
   },
-  { id: 'z3', logp: -2.9, steps: [{ query: 'Isk Glassworks founder', finds: ['d4', 'd5'], record: 'Mira Lund' }, { query: 'Mira Lund born', finds: ['d5'], record: 'Karr' }] },
+  { id: 'z3', logp: -2.9, steps: [{ query: 'Isk Glassworks founder', finds: ['d4', 'd5'], record: 'Mira Lund' },
+    { query: 'Mira Lund born', finds: ['d5'], record: 'Karr' }] },
 ];
 
 /** What the script answers: a planner and a reader that know the toy world, and the likelihood of each answer after each trajectory. */
 const script = {
   responses: [
     { when: 'user: PLAN[^\\n]*\\n[^\\n]*On which river is the birthplace[^\\n]*$', say: { steps: question.goldPlan.map(({ q }) => q) } },
-    ...[['Who founded Vale Glassworks', 'founded by Orrin Vale', 'Orrin Vale'], ['Where was Orrin Vale born', 'born in Teshmoor', 'Teshmoor'], ['On which river is Teshmoor', 'river Isk', 'Isk']].flatMap(([asked, line, answer]) =>
-      [1, 2, 3, 4, 5, 6].map((n) => ({ when: `user: READ\\n[^\\n]*${asked}[^\\n]*\\n(?:\\d\\. [^\\n]*\\n)*?${n}\\. [^\\n]*${line}[^\\n]*(?:\\n\\d\\. [^\\n]*)*$`, say: { sentence: n, answer } })),
+    ...[['Who founded Vale Glassworks', 'founded by Orrin Vale', 'Orrin Vale'], ['Where was Orrin Vale born', 'born in Teshmoor', 'Teshmoor'],
+      ['On which river is Teshmoor', 'river Isk', 'Isk']].flatMap(([asked, line, answer]) =>
+      [1, 2, 3, 4, 5, 6].map((n) => ({ when: `user: READ\\n[^\\n]*${asked}[^\\n]*\\n(?:\\d\\. [^\\n]*\\n)*?${n}\\. [^\\n]*${line}[^\\n]*(?:\\n\\d\\. [^\\n]*)*$`,
+        say: { sentence: n, answer } })),
     ),
     ...trajectories.flatMap(({ id, logp, steps }) => {
       const own = steps.at(-1)?.record ?? '';
@@ -104,7 +110,8 @@ export async function selftest(now: () => number): Promise<readonly Check[]> {
   text('what went wrong in z2', 'retrieval', items[1]?.scores.failure ?? '');
 
   // Weights from the engine's own likelihoods.
-  const table = await Promise.all(['Isk', 'Teshmoor', 'Karr'].map((answer) => Promise.all(trajectories.map(({ id }) => llm.score([{ role: 'user', content: `trajectory ${id}` }], answer, new AbortController().signal)))));
+  const table = await Promise.all(['Isk', 'Teshmoor', 'Karr'].map((answer) => Promise.all(trajectories.map(({ id }) => llm.score([{ role: 'user',
+    content: `trajectory ${id}` }], answer, new AbortController().signal)))));
   const gold = (table[0] ?? []).flatMap((score) => score ?? []);
   const weights = weightsOf(gold, { alpha: 1 });
   [0.761, 0.188, 0.051].forEach((expected, i) => number(`weight of ${trajectories[i]?.id ?? ''}`, expected, weights[i]));
@@ -137,7 +144,8 @@ async function itemFor(method: Method, llm: Llm, retriever: Retriever, now: () =
   const cell: Cell = { method: method.id, llm: 'scripted', corpus: 'selftest', setting: plainSetting, seed: 13 };
   const events: AgentEvent[] = [];
   const settings = { ...defaultSettings, byCode: false };
-  for await (const event of runMethod(`selftest-${method.id}`, question.question, method, { llm, retriever, now, settings }, new AbortController().signal)) events.push(event);
+  for await (const event of runMethod(`selftest-${method.id}`, question.question, method, { llm, retriever, now, settings },
+    new AbortController().signal)) events.push(event);
   return itemOf(question, { cell, model: 'selftest', asked: question.question }, events);
 }
 
@@ -202,7 +210,8 @@ function playback(corpus: ToyCorpus, steps: (typeof trajectories)[number]['steps
       signal.throwIfAborted();
       const found = (steps.find(({ query }) => query === request.text)?.finds ?? []).flatMap((id) => corpus.byId.get(id) ?? []);
       return {
-        hits: found.map((passage, i) => ({ passage, score: 1 / (i + 1), rank: i + 1, paths: [{ kind: 'lexical', rank: i + 1, score: 1 }], highlights: [], bestSentence: 0 })),
+        hits: found.map((passage, i) => ({ passage, score: 1 / (i + 1), rank: i + 1, paths: [{ kind: 'lexical', rank: i + 1, score: 1 }], highlights: [],
+          bestSentence: 0 })),
         searched: documents.length, usedDense: false, ms: 0,
       };
     },

@@ -216,7 +216,8 @@ export function wilcoxonSignedRank(a: readonly number[], b: readonly number[]): 
 export function normalBelow(z: number): number {
   const x = Math.abs(z) / Math.SQRT2;
   const t = 1 / (1 + x / 2);
-  const series = -1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806 + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
+  const series = -1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806 + t * (0.27886807 +
+    t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
   const tail = (t * Math.exp(-x * x + series)) / 2;
   return z < 0 ? tail : 1 - tail;
 }
@@ -239,7 +240,8 @@ export interface CalibrationBin {
 }
 
 /** Expected calibration error over equal bins of confidence (10 by default); bins without items have n = 0. null without items. */
-export function calibration(items: readonly { readonly confidence: number; readonly isRight: boolean }[], bins = 10): { readonly ece: number; readonly bins: readonly CalibrationBin[] } | null {
+export function calibration(items: readonly { readonly confidence: number; readonly isRight: boolean }[],
+  bins = 10): { readonly ece: number; readonly bins: readonly CalibrationBin[] } | null {
   if (items.length === 0) return null;
   const groups: (typeof items)[number][][] = Array.from({ length: bins }, () => []);
   for (const item of items) groups[Math.min(bins - 1, Math.max(0, Math.floor(item.confidence * bins)))]?.push(item);

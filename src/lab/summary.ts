@@ -82,7 +82,8 @@ export interface SystemSummary extends SystemKey {
   readonly support: { readonly n: number; readonly spEm: number; readonly spF1: number; readonly jointEm: number; readonly jointF1: number } | null;
   /** Plans against gold plans (METHODS §6.6). */
   readonly plans: {
-    readonly n: number; readonly soft: number; readonly hard: number; readonly edgeF1: number; readonly valid: number; readonly countError: number; readonly countErrorAbsolute: number;
+    readonly n: number; readonly soft: number; readonly hard: number; readonly edgeF1: number; readonly valid: number;
+    readonly countError: number; readonly countErrorAbsolute: number;
   } | null;
   /** F1 of the sub-answers where the gold plan was given. */
   readonly stepAnswers: number | null;
@@ -106,7 +107,8 @@ export interface SystemSummary extends SystemKey {
   /** Orders that were followed, of those that were given. */
   readonly obeyed: { readonly orders: number; readonly followed: number } | null;
   /** With several seeds: standard deviation of EM over them, mean and best of them (avg@n, max@n), and pass@k. */
-  readonly overSeeds: { readonly n: number; readonly emSd: number; readonly avg: number; readonly max: number; readonly pass: readonly { readonly k: number; readonly value: number }[] } | null;
+  readonly overSeeds: { readonly n: number; readonly emSd: number; readonly avg: number; readonly max: number;
+    readonly pass: readonly { readonly k: number; readonly value: number }[] } | null;
   readonly stops: Readonly<Record<string, number>>;
   readonly errors: Readonly<Record<string, number>>;
   readonly intervals: Readonly<Record<'em' | 'f1' | 'acc' | 'supportRecall' | 'secondsPerQuestion', Interval | null>>;
@@ -259,10 +261,12 @@ function summariseSystem(items: readonly ItemRecord[], closedBook: ReadonlyMap<s
     mrr: overDefined(({ scores }) => scores.mrr),
     below5: overDefined(({ scores }) => scores.below5),
     support: supports.length === 0 ? null : {
-      n: supports.length, spEm: over2(supports, (row) => row.spEm), spF1: over2(supports, (row) => row.spF1), jointEm: over2(supports, (row) => row.jointEm), jointF1: over2(supports, (row) => row.jointF1),
+      n: supports.length, spEm: over2(supports, (row) => row.spEm), spF1: over2(supports, (row) => row.spF1), jointEm: over2(supports,
+        (row) => row.jointEm), jointF1: over2(supports, (row) => row.jointF1),
     },
     plans: plans.length === 0 ? null : {
-      n: plans.length, soft: over2(plans, (row) => row.soft), hard: over2(plans, (row) => row.hard), edgeF1: over2(plans, (row) => row.edgeF1), valid: over2(plans, (row) => (row.valid ? 1 : 0)),
+      n: plans.length, soft: over2(plans, (row) => row.soft), hard: over2(plans, (row) => row.hard), edgeF1: over2(plans, (row) => row.edgeF1), valid: over2(plans,
+        (row) => (row.valid ? 1 : 0)),
       countError: over2(plans, (row) => row.countError), countErrorAbsolute: over2(plans, (row) => Math.abs(row.countError)),
     },
     stepAnswers: meanOrNull(items.flatMap(({ scores }) => scores.stepAnswers)),
@@ -273,7 +277,8 @@ function summariseSystem(items: readonly ItemRecord[], closedBook: ReadonlyMap<s
     searchQuality: searchQuality(items.filter(({ scores }) => scores.trajectory !== null).map(({ scores }) => ({ isRight: scores.em === 1, good: scores.goodQueries }))),
     costAwareF1: over(({ scores }) => scores.caf),
     selfKnowledge: selfKnowledge(pairs),
-    budget: budgetCurve(items.map(({ scores, cost }) => ({ score: scores.em, searches: cost.searches })), Math.min(12, Math.max(...items.map(({ cost }) => cost.searches)))),
+    budget: budgetCurve(items.map(({ scores, cost }) => ({ score: scores.em, searches: cost.searches })),
+      Math.min(12, Math.max(...items.map(({ cost }) => cost.searches)))),
     bySearch: searchCurve(items),
     failures: counts(items.map(({ scores }) => scores.failure)),
     droppedQuestions: items.filter(({ scores }) => (scores.dropped ?? 0) > 0).length,
@@ -379,7 +384,8 @@ export function compareItems(a: readonly ItemRecord[], b: readonly ItemRecord[],
   const f1B = pairs.map(([, y]) => y.scores.f1);
   return {
     n: pairs.length,
-    em: { difference: pairedBootstrap(pairs.map(([x]) => x.scores.em), pairs.map(([, y]) => y.scores.em), options), onlyA, onlyB, mcnemar: mcNemarExact(onlyA, onlyB), holm: 1 },
+    em: { difference: pairedBootstrap(pairs.map(([x]) => x.scores.em), pairs.map(([, y]) => y.scores.em), options), onlyA, onlyB,
+      mcnemar: mcNemarExact(onlyA, onlyB), holm: 1 },
     f1: { difference: pairedBootstrap(f1A, f1B, options), permutation: pairedPermutation(f1A, f1B, options), wilcoxon: wilcoxonSignedRank(f1A, f1B)?.p ?? null, holm: 1 },
   };
 }
@@ -398,7 +404,8 @@ function compareAll(systems: readonly System[], options: ResampleOptions): Compa
 function gapsOf(systems: readonly System[], options: ResampleOptions): Gap[] {
   return systems.flatMap((system) => {
     const base = systems.find(
-      (other) => other !== system && other.setting === 'default' && other.method === system.method && other.llm === system.llm && other.corpus === system.corpus && other.dataset === system.dataset,
+      (other) => other !== system && other.setting === 'default' && other.method === system.method && other.llm === system.llm &&
+        other.corpus === system.corpus && other.dataset === system.dataset,
     );
     if (base === undefined) return [];
     const pairs = pairsOf(system.items, base.items);

@@ -154,7 +154,8 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
   }
   const everything = [...new Map([...done, ...items].map((item) => [itemKey(item), item])).values()];
   const summary = summarise(items);
-  const records = models.flatMap(({ spec }, m) => corpora.flatMap(({ label }, c) => recordsOf(items.filter((item) => item.llm === spec && item.corpus === label), settings, runSettings[m * corpora.length + c], split)));
+  const records = models.flatMap(({ spec }, m) => corpora.flatMap(({ label }, c) => recordsOf(items.filter((item) => item.llm === spec && item.corpus === label),
+    settings, runSettings[m * corpora.length + c], split)));
   const mine = new Set(own.map(itemKey));
   const fresh = new Set(items.map(itemKey));
   await replaceFile(runFile, linesOf([...everything.filter((item) => options.share === null || mine.has(itemKey(item)) || fresh.has(itemKey(item))), ...records]));
@@ -164,7 +165,8 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
     /** Time a question that is the lab's own: asking, recording, writing to disk. */
     labMsPerItem: Number((labMs / Math.max(1, items.length - done.length)).toFixed(2)),
     corpora: corpora.map(({ label, passages, documents }) => ({ label, passages, documents })),
-    questions: sets.map(({ dataset, split: name, questions: list, hash }) => ({ dataset, split: name, n: list.length, file: `sha256:${hash}`, ids: `sha256:${hashIds(list)}` })),
+    questions: sets.map(({ dataset, split: name, questions: list, hash }) => ({ dataset, split: name, n: list.length, file: `sha256:${hash}`,
+      ids: `sha256:${hashIds(list)}` })),
   };
   await replaceFile(join(out, 'summary.json'), `${JSON.stringify({ ...summary, run }, null, 1)}\n`);
   say(`Written: ${relative(process.cwd(), out) || '.'}/${relative(out, runFile)} and summary.json`);
@@ -182,7 +184,8 @@ function recordsOf(items: readonly ItemRecord[], settings: readonly Setting[], r
       if (row === undefined) return [];
       return runRecordOf(
         own, aggregatesOf(row),
-        { ...run, split: split.get(system.dataset) ?? '', temperature: agent?.temperature ?? run.temperature, maxTurns: agent?.maxLlmCalls ?? run.maxTurns, k: agent?.retrieve ?? run.k },
+        { ...run, split: split.get(system.dataset) ?? '', temperature: agent?.temperature ?? run.temperature, maxTurns: agent?.maxLlmCalls ?? run.maxTurns,
+          k: agent?.retrieve ?? run.k },
         hashIds(own.map(({ qid }) => ({ id: qid }))),
       ) ?? [];
     }),
@@ -212,7 +215,8 @@ async function openProcess(choice: LlmChoice, corpus: ShardFolder, matrix: Matri
 }
 
 /** A browser each for `pages` pages: one that dies takes no other with it. */
-async function openPages(llm: LlmChoice, corpus: ShardFolder, { matrix, dist, isVisible }: AgentOptions, say: (line: string) => void, signal: AbortSignal): Promise<Engine> {
+async function openPages(llm: LlmChoice, corpus: ShardFolder, { matrix, dist, isVisible }: AgentOptions, say: (line: string) => void,
+  signal: AbortSignal): Promise<Engine> {
   if (matrix.embedder !== 'none' && corpus.embedder !== matrix.embedder) {
     say(`The shard was made with the embedder ${corpus.embedder ?? 'none'}, not ${matrix.embedder}: searching goes by words only.`);
   }
@@ -272,7 +276,8 @@ async function continueOrBegin(out: string, config: Config): Promise<Config> {
   const differing = [
     ...(['embedder', 'sample', 'inProcess'] as const).filter((key) => stored[key] !== config[key]).map((key) => ({ key, there: stored[key], now: config[key] })),
     ...(['questions', 'models', 'settings'] as const).flatMap((key) =>
-      Object.entries(config[key]).filter(([name, now]) => name in stored[key] && JSON.stringify(stored[key][name]) !== JSON.stringify(now)).map(([name, now]) => ({ key: `${key} ${name}`, there: stored[key][name], now })),
+      Object.entries(config[key]).filter(([name, now]) => name in stored[key] && JSON.stringify(stored[key][name]) !== JSON.stringify(now)).map(([name,
+        now]) => ({ key: `${key} ${name}`, there: stored[key][name], now })),
     ),
   ];
   if (differing.length > 0) {
@@ -280,7 +285,8 @@ async function continueOrBegin(out: string, config: Config): Promise<Config> {
     throw new Error(`${out} holds another run: it differs in ${list}. Give another --out, or delete that folder.`);
   }
   const merged: Config = {
-    ...stored, questions: { ...stored.questions, ...config.questions }, models: { ...stored.models, ...config.models }, settings: { ...stored.settings, ...config.settings },
+    ...stored, questions: { ...stored.questions, ...config.questions }, models: { ...stored.models, ...config.models }, settings: { ...stored.settings,
+      ...config.settings },
   };
   await replaceFile(path, `${JSON.stringify(merged, null, 1)}\n`);
   return merged;

@@ -66,8 +66,10 @@ export async function openNodeCorpus(folder: string, embedder: NodeEmbedder | nu
 
   const retriever: Retriever = {
     async search(request, signal) {
-      const vector = withVectors && request.dense !== false ? { embedder: embedder.spec.id, values: await embedder.embed(`${embedder.spec.queryPrefix}${request.text}`) } : null;
-      return search(request, [source], { vector, fetchPassages: async (wanted) => wanted.map(({ ordinal }) => passageAt(ordinal)), now: () => performance.now(), signal });
+      const vector = withVectors && request.dense !== false ? { embedder: embedder.spec.id,
+        values: await embedder.embed(`${embedder.spec.queryPrefix}${request.text}`) } : null;
+      return search(request, [source], { vector, fetchPassages: async (wanted) => wanted.map(({ ordinal }) => passageAt(ordinal)), now: () => performance.now(),
+        signal });
     },
     async passage(passageId) {
       const ordinal = ordinalOf(passageId);

@@ -81,7 +81,8 @@ export function createPageDriver(setup: PageSetup): PageDriver {
     await next.addInitScript('globalThis.__name = (value) => value;');
     await next.exposeFunction('forayBenchEvents', (run: string, events: readonly AgentEvent[]) => sinks.get(run)?.(events));
     const { store } = setup;
-    if (store !== null) await next.exposeFunction('forayBenchCompletion', async (key: string, call: CachedCall | null) => (call === null ? store.get(key) : (await store.put(key, call), null)));
+    if (store !== null) await next.exposeFunction('forayBenchCompletion',
+      async (key: string, call: CachedCall | null) => (call === null ? store.get(key) : (await store.put(key, call), null)));
     context = next;
     return next;
   }
@@ -212,7 +213,9 @@ export function createPageDriver(setup: PageSetup): PageDriver {
       let finished = false;
       let failure: Error | null = null;
       const corpora = setup.shard === null ? null : [setup.shard.id];
-      const work = unlessLost(target, null, target.evaluate(runInPage, { run, question: request.text, method: request.cell.method, seed: request.cell.seed, corpora, settings: request.cell.setting.agent, experiment: request.experiment }))
+      const work = unlessLost(target, null, target.evaluate(runInPage,
+        { run, question: request.text, method: request.cell.method, seed: request.cell.seed, corpora, settings: request.cell.setting.agent,
+        experiment: request.experiment }))
         .catch((error: unknown) => {
           failure = error instanceof Error ? error : new Error(String(error));
         })
@@ -286,7 +289,8 @@ async function runInPage({ run, question, method, seed, corpora, settings, exper
   const send = globalThis.forayBenchEvents;
   if (searcher === undefined || send === undefined) throw new Error('the page has no searcher');
   const completion = globalThis.forayBenchCompletion;
-  const completions = completion === undefined ? undefined : { get: (key: string) => completion(key, null), put: async (key: string, call: CachedCall) => void (await completion(key, call)) };
+  const completions = completion === undefined ? undefined : { get: (key: string) => completion(key, null),
+    put: async (key: string, call: CachedCall) => void (await completion(key, call)) };
   const asked = searcher.ask(question, {
     method, seed, settings, ...(corpora === null ? {} : { corpora }), ...(experiment === null ? {} : { experiment }), ...(completions === undefined ? {} : { completions }),
   });

@@ -49,10 +49,13 @@ export function SideBySide({ run, other }: { readonly run: ReportRun; readonly o
         First: <bdi>{visibleLine(run.title)}</bdi>. Second: <bdi>{visibleLine(other.title)}</bdi>.
       </p>
       <label class="choice">System{' '}
-        <select value={label} onChange={(event) => setLabel(event.currentTarget.value)}>{systems.map((system) => <option key={system.label} value={system.label}>{visibleLine(system.label)}</option>)}</select>
+        <select value={label} onChange={(event) => setLabel(event.currentTarget.value)}>
+          {systems.map((system) => <option key={system.label} value={system.label}>{visibleLine(system.label)}</option>)}
+        </select>
       </label>
       <p>
-        On {pairs.length} questions: EM first − second {(mean * 100).toFixed(1)} points ({(low * 100).toFixed(1)} to {(high * 100).toFixed(1)}), right only in the first {result.em.onlyA}, only in the
+        On {pairs.length} questions: EM first − second {(mean * 100).toFixed(1)} points ({(low * 100).toFixed(1)} to {(high * 100).toFixed(1)}),
+        right only in the first {result.em.onlyA}, only in the
         second {result.em.onlyB}, McNemar p {probability(result.em.mcnemar)}.
       </p>
       <Table

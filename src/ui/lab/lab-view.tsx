@@ -83,12 +83,14 @@ export function LabView({ services }: { readonly services: LabServices }) {
     setIsRunning(true);
     setFault('');
     const corpora = (await searcher.library.corpora()).filter((corpus) => corpus.state === 'complete').map((corpus) => corpus.id);
-    const cells = methods.filter(({ id }) => chosen.has(id)).map((method): Cell => ({ method: method.id, llm: llm?.modelId ?? 'none', corpus: corpora.join('+'), setting: plainSetting, seed }));
+    const cells = methods.filter(({ id }) => chosen.has(id)).map((method): Cell => ({ method: method.id, llm: llm?.modelId ?? 'none', corpus: corpora.join('+'),
+      setting: plainSetting, seed }));
     const done = [...items];
     try {
       await runLab(
         {
-          tasks: tasksOf(shuffled(questions, seed).slice(0, limit), cells), model: llm?.modelId ?? null, ask: searcherAsk(searcher), itemSeconds: 1800, done: items.filter((item) => item.error === null),
+          tasks: tasksOf(shuffled(questions, seed).slice(0, limit),
+            cells), model: llm?.modelId ?? null, ask: searcherAsk(searcher), itemSeconds: 1800, done: items.filter((item) => item.error === null),
           onItem: (item) => void done.push(item), onProgress: setProgress, now: services.now,
         },
         stop.signal,
@@ -99,7 +101,8 @@ export function LabView({ services }: { readonly services: LabServices }) {
       controller.current = null;
       setIsRunning(false);
       setItems(done);
-      if (done.length > 0) setRun(reportRun('On this device', done, { page: location.origin, agent: navigator.userAgent, model: llm?.modelId ?? null, device: llm?.device ?? null, corpora }));
+      if (done.length > 0) setRun(reportRun('On this device', done,
+        { page: location.origin, agent: navigator.userAgent, model: llm?.modelId ?? null, device: llm?.device ?? null, corpora }));
     }
   }
 
@@ -117,12 +120,14 @@ export function LabView({ services }: { readonly services: LabServices }) {
         <fieldset disabled={isRunning}>
           <legend>Questions</legend>
           <label><input type="radio" name="source" checked={source === 'demo'} onChange={() => setSource('demo')} /> The demo questions</label>{' '}
-          <label><input type="radio" name="source" checked={source === 'file'} onChange={() => setSource('file')} /> A file of your own (CSV, JSON lines, or as published)</label>
+          <label><input type="radio" name="source" checked={source === 'file'} onChange={() => setSource('file')} /> A file of your own (CSV, JSON lines,
+            or as published)</label>
           {source === 'file' ? (
             <p><label>File <input type="file" accept=".csv,.json,.jsonl,text/csv,application/json" onChange={(event) => void readFile(event.currentTarget.files?.[0])} /></label></p>
           ) : null}
           <p>
-            <label>How many <input type="number" min={1} value={Math.min(limit, Math.max(1, questions.length))} onInput={(event) => setLimit(Math.max(1, Number(event.currentTarget.value) || 1))} /></label>{' '}
+            <label>How many <input type="number" min={1} value={Math.min(limit,
+              Math.max(1, questions.length))} onInput={(event) => setLimit(Math.max(1, Number(event.currentTarget.value) || 1))} /></label>{' '}
             <span class="soft">of {questions.length}, drawn by seed {seed}</span>
           </p>
         </fieldset>

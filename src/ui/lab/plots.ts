@@ -35,10 +35,12 @@ const scaleOf = (names: readonly string[]): Plot.ScaleOptions => ({ domain: [...
 const percent: Plot.ScaleOptions = { domain: [0, 1], tickFormat: (value: number) => `${Math.round(value * 100)}`, grid: true };
 
 export function accuracyAgainstCost(systems: Systems, cost: 'secondsPerQuestion' | 'promptTokens' | 'searches', frame: Frame) {
-  const rows = systems.map(([label, system]) => ({ label, cost: system[cost], em: system.em, low: system.intervals.em?.[1] ?? system.em, high: system.intervals.em?.[2] ?? system.em }));
+  const rows = systems.map(([label, system]) => ({ label, cost: system[cost], em: system.em, low: system.intervals.em?.[1] ?? system.em,
+    high: system.intervals.em?.[2] ?? system.em }));
   const names = { secondsPerQuestion: 'Seconds a question', promptTokens: 'Prompt tokens a question', searches: 'Searches a question' };
   return draw({
-    height: 320, marginRight: 110, color: scaleOf(rows.map(({ label }) => label)), x: { label: names[cost], zero: true, nice: true, grid: true }, y: { ...percent, label: 'EM, %' },
+    height: 320, marginRight: 110, color: scaleOf(rows.map(({ label }) => label)), x: { label: names[cost], zero: true, nice: true, grid: true }, y: { ...percent,
+      label: 'EM, %' },
     marks: [
       Plot.ruleX(rows, { x: 'cost', y1: 'low', y2: 'high', stroke: 'label', strokeWidth: 2 }),
       Plot.dot(rows, { x: 'cost', y: 'em', fill: 'label', r: 5 }),
@@ -48,9 +50,11 @@ export function accuracyAgainstCost(systems: Systems, cost: 'secondsPerQuestion'
 }
 
 export function barsByGroup(systems: Systems, group: 'byType' | 'byHops' | 'bySelection', frame: Frame) {
-  const rows = systems.flatMap(([label, system]) => Object.entries(system[group]).map(([key, row]) => ({ label, key, em: row.em, low: row.intervals.em?.[1] ?? row.em, high: row.intervals.em?.[2] ?? row.em })));
+  const rows = systems.flatMap(([label, system]) => Object.entries(system[group]).map(([key, row]) => ({ label, key, em: row.em,
+    low: row.intervals.em?.[1] ?? row.em, high: row.intervals.em?.[2] ?? row.em })));
   return draw({
-    height: 300, color: scaleOf(systems.map(([label]) => label)), fx: { label: null }, x: { axis: null, domain: systems.map(([label]) => label) }, y: { ...percent, label: 'EM, %' },
+    height: 300, color: scaleOf(systems.map(([label]) => label)), fx: { label: null }, x: { axis: null, domain: systems.map(([label]) => label) }, y: { ...percent,
+      label: 'EM, %' },
     marks: [
       Plot.barY(rows, { fx: 'key', x: 'label', y: 'em', fill: 'label' }),
       Plot.ruleX(rows, { fx: 'key', x: 'label', y1: 'low', y2: 'high', stroke: 'currentColor' }),
@@ -63,7 +67,8 @@ export function curveBySearch(systems: Systems, value: 'supportRecall' | 'novelt
   const rows = systems.flatMap(([label, system]) => system.bySearch.map((row) => ({ label, search: row.search, value: row[value] })));
   const y: Plot.ScaleOptions = value === 'reward' ? { label: 'G − P', grid: true } : { ...percent, label: value === 'novelty' ? 'New passages, %' : 'Support recall, %' };
   return draw({
-    height: 260, color: scaleOf(systems.map(([label]) => label)), x: { label: 'After search', ticks: Math.max(1, ...rows.map(({ search }) => search)), tickFormat: 'd' }, y,
+    height: 260, color: scaleOf(systems.map(([label]) => label)), x: { label: 'After search', ticks: Math.max(1, ...rows.map(({ search }) => search)),
+      tickFormat: 'd' }, y,
     marks: [Plot.lineY(rows, { x: 'search', y: 'value', stroke: 'label', strokeWidth: 2 }), Plot.dot(rows, { x: 'search', y: 'value', fill: 'label', r: 3 })],
   }, frame);
 }
@@ -77,9 +82,11 @@ export function budgetCurves(systems: Systems, frame: Frame) {
 }
 
 export function failureBars(systems: Systems, classes: readonly string[], frame: Frame) {
-  const rows = systems.flatMap(([label, system]) => classes.map((kind) => ({ label, kind, share: (system.failures[kind as keyof typeof system.failures] ?? 0) / system.n })));
+  const rows = systems.flatMap(([label, system]) => classes.map((kind) => ({ label, kind,
+    share: (system.failures[kind as keyof typeof system.failures] ?? 0) / system.n })));
   return draw({
-    height: 40 + systems.length * 34, marginLeft: 150, color: { domain: [...classes], range: series }, x: { ...percent, label: 'Share of questions, %' }, y: { label: null, domain: systems.map(([label]) => label) },
+    height: 40 + systems.length * 34, marginLeft: 150, color: { domain: [...classes], range: series }, x: { ...percent,
+      label: 'Share of questions, %' }, y: { label: null, domain: systems.map(([label]) => label) },
     marks: [Plot.barX(rows, { x: 'share', y: 'label', fill: 'kind' })],
   }, frame);
 }
@@ -104,7 +111,8 @@ export function againstPublished(systems: Systems, lines: readonly (PublishedRow
 /** EM against the share of noise, for systems that differ in it only. */
 export function noiseCurve(points: readonly { readonly label: string; readonly noise: number; readonly em: number }[], frame: Frame) {
   return draw({
-    height: 260, color: scaleOf([...new Set(points.map(({ label }) => label))]), x: { label: 'Share of results replaced, %', tickFormat: (value: number) => `${Math.round(value * 100)}` }, y: { ...percent, label: 'EM, %' },
+    height: 260, color: scaleOf([...new Set(points.map(({ label }) => label))]), x: { label: 'Share of results replaced, %',
+      tickFormat: (value: number) => `${Math.round(value * 100)}` }, y: { ...percent, label: 'EM, %' },
     marks: [Plot.lineY(points, { x: 'noise', y: 'em', stroke: 'label', strokeWidth: 2, sort: 'noise' }), Plot.dot(points, { x: 'noise', y: 'em', fill: 'label' })],
   }, frame);
 }

@@ -25,7 +25,7 @@ export function decodeReport(text: string): ReportData {
   const value = JSON.parse(text) as { readonly runs?: readonly { readonly title?: unknown; readonly about?: unknown; readonly items?: unknown }[] };
   const runs = (value.runs ?? []).map(({ title, about, items }) => {
     const lines = Array.isArray(items) ? items.map((item) => JSON.stringify(item)).join('\n') : '';
-    return reportRun(String(title ?? ''), readRunFile(`${lines}\n`).items, typeof about === 'object' && about !== null ? { ...about } : {});
+    return reportRun(typeof title === 'string' ? title : '', readRunFile(`${lines}\n`).items, typeof about === 'object' && about !== null ? { ...about } : {});
   });
   const [run, other] = runs;
   if (run === undefined) throw new Error('The report holds no run.');

@@ -76,7 +76,8 @@ function Overview({ run, systems }: { readonly run: ReportRun; readonly systems:
           { name: 'Failed', cell: ([, s]) => s.failed },
         ]}
       />
-      {systems.some(([, s]) => s.emWilson !== null) ? <p class="note">Fewer than 50 questions: Wilson intervals of EM are {systems.flatMap(([label, s]) => (s.emWilson === null ? [] : [`${visibleLine(label)} ${interval(s.emWilson)}`])).join('; ')}.</p> : null}
+      {systems.some(([, s]) => s.emWilson !== null) ? <p class="note">Fewer than 50 questions: Wilson intervals of EM are {systems.flatMap(([label,
+        s]) => (s.emWilson === null ? [] : [`${visibleLine(label)} ${interval(s.emWilson)}`])).join('; ')}.</p> : null}
     </section>
   );
 }
@@ -142,7 +143,8 @@ function Figures({ systems, all }: { readonly systems: Systems; readonly all: Sy
           <Figure title="Gain less redundancy of each search (StepSearch)" legend={names} draw={(frame) => curveBySearch(systems, 'reward', frame)} />
         </>
       ) : null}
-      {systems.some(([, s]) => s.budget !== null) ? <Figure title="Right within a budget of searches" legend={names} draw={(frame) => budgetCurves(systems, frame)} /> : null}
+      {systems.some(([, s]) => s.budget !== null) ? <Figure title="Right within a budget of searches" legend={names} draw={(frame) => budgetCurves(systems,
+        frame)} /> : null}
       {noise.length > new Set(noise.map(({ label }) => label)).size ? <Figure title="Noise in the results" legend={[...new Set(noise.map(({ label }) => label))]} draw={(frame) => noiseCurve(noise, frame)} /> : null}
     </section>
   );
@@ -163,13 +165,15 @@ function Published({ systems }: { readonly systems: Systems }) {
       </p>
       {datasets.map((dataset) => (
         <div key={dataset}>
-          <Figure title={`${visibleLine(dataset)}: EM here (bars), published EM (lines)`} draw={(frame) => againstPublished(systems.filter(([, s]) => s.dataset === dataset), publishedFor(dataset), frame)} />
+          <Figure title={`${visibleLine(dataset)}: EM here (bars), published EM (lines)`} draw={(frame) => againstPublished(systems.filter(([,
+            s]) => s.dataset === dataset), publishedFor(dataset), frame)} />
           <details>
             <summary>The published figures</summary>
             <Table
               caption={`Published EM on ${visibleLine(dataset)}`}
               rows={publishedFor(dataset)}
-              columns={[{ name: 'Method', cell: (row) => row.method }, { name: 'Model', cell: (row) => row.model }, { name: 'Published EM, %', cell: (row) => percent(row.value) }, { name: 'Source', cell: (row) => row.source }]}
+              columns={[{ name: 'Method', cell: (row) => row.method }, { name: 'Model', cell: (row) => row.model },
+                { name: 'Published EM, %', cell: (row) => percent(row.value) }, { name: 'Source', cell: (row) => row.source }]}
             />
           </details>
         </div>
@@ -181,38 +185,48 @@ function Published({ systems }: { readonly systems: Systems }) {
 function Details({ systems }: { readonly systems: Systems }) {
   const name: Column<Row> = { name: 'System', cell: ([label]) => <bdi>{visibleLine(label)}</bdi> };
   const share = (title: string, pick: (system: SystemSummary) => number | null | undefined): Column<Row> => ({ name: title, cell: ([, s]) => percent(pick(s)) });
-  const value = (title: string, pick: (system: SystemSummary) => number | null | undefined, digits = 2): Column<Row> => ({ name: title, cell: ([, s]) => decimal(pick(s), digits) });
+  const value = (title: string, pick: (system: SystemSummary) => number | null | undefined,
+    digits = 2): Column<Row> => ({ name: title, cell: ([, s]) => decimal(pick(s), digits) });
   return (
     <section>
       <h2>All measures</h2>
       <details>
         <summary>Retrieval</summary>
         <Table caption="Retrieval, %" rows={systems} columns={[
-          name, share('hit@5 (answer)', (s) => s.answerHit5), share('support recall@5', (s) => s.recall5), share('@10', (s) => s.recall10), share('all support@5', (s) => s.allSupport5),
-          share('@10', (s) => s.allSupport10), share('nDCG@10', (s) => s.ndcg10), share('MRR', (s) => s.mrr), share('below rank 5', (s) => s.below5), share('trajectory recall', (s) => s.supportRecall),
+          name, share('hit@5 (answer)', (s) => s.answerHit5), share('support recall@5', (s) => s.recall5), share('@10', (s) => s.recall10), share('all support@5',
+            (s) => s.allSupport5),
+          share('@10', (s) => s.allSupport10), share('nDCG@10', (s) => s.ndcg10), share('MRR', (s) => s.mrr), share('below rank 5',
+            (s) => s.below5), share('trajectory recall', (s) => s.supportRecall),
           share('all support', (s) => s.allSupport), share('curated recall', (s) => s.curatedRecall), share('found but dropped', (s) => s.foundButDropped),
         ].map((column, i) => (column.name === '@10' ? { ...column, name: i < 5 ? 'support recall@10' : 'all support@10' } : column))} />
       </details>
       <details>
         <summary>Evidence and citations</summary>
         <Table caption="Evidence and citations, %" rows={systems} columns={[
-          name, share('quotes word for word', (s) => s.quoteValidity), share('citation precision', (s) => s.supportedSentences), share('citation recall', (s) => s.citationRecall), share('answer in its quotes', (s) => s.grounded),
-          share('supporting facts EM', (s) => s.support?.spEm), share('supporting facts F1', (s) => s.support?.spF1), share('joint EM', (s) => s.support?.jointEm), share('joint F1', (s) => s.support?.jointF1),
+          name, share('quotes word for word', (s) => s.quoteValidity), share('citation precision', (s) => s.supportedSentences), share('citation recall',
+            (s) => s.citationRecall), share('answer in its quotes', (s) => s.grounded),
+          share('supporting facts EM', (s) => s.support?.spEm), share('supporting facts F1', (s) => s.support?.spF1), share('joint EM',
+            (s) => s.support?.jointEm), share('joint F1', (s) => s.support?.jointF1),
         ]} />
       </details>
       <details>
         <summary>Plans</summary>
         <Table caption="Plans against gold plans" rows={systems.filter(([, s]) => s.plans !== null)} columns={[
-          name, value('n', (s) => s.plans?.n, 0), share('plan F1, soft', (s) => s.plans?.soft), share('plan F1, hard', (s) => s.plans?.hard), share('edge F1', (s) => s.plans?.edgeF1), share('valid', (s) => s.plans?.valid),
-          value('steps too many', (s) => s.plans?.countError), value('count error', (s) => s.plans?.countErrorAbsolute), share('sub-answers F1 (gold plan)', (s) => s.stepAnswers),
+          name, value('n', (s) => s.plans?.n, 0), share('plan F1, soft', (s) => s.plans?.soft), share('plan F1, hard', (s) => s.plans?.hard), share('edge F1',
+            (s) => s.plans?.edgeF1), share('valid', (s) => s.plans?.valid),
+          value('steps too many', (s) => s.plans?.countError), value('count error', (s) => s.plans?.countErrorAbsolute), share('sub-answers F1 (gold plan)',
+            (s) => s.stepAnswers),
         ]} />
       </details>
       <details>
         <summary>Behaviour and cost</summary>
         <Table caption="Behaviour and cost" rows={systems} columns={[
-          name, share('repeated queries', (s) => s.repetition), share('new passages a search', (s) => s.novelty), share('CTAR', (s) => s.ctar), share('over-search', (s) => s.selfKnowledge?.overSearch),
-          share('under-search', (s) => s.selfKnowledge?.underSearch), share('self-knowledge F1', (s) => s.selfKnowledge?.f1), share('SE', (s) => s.searchEfficiency), share('SQ', (s) => s.searchQuality), share('cost-aware F1', (s) => s.costAwareF1),
-          share('area under budget', (s) => s.budget?.area), share('cached prompt tokens', (s) => s.cachedTokens), value('output tokens', (s) => s.outputTokens, 0), value('own time a step, ms', (s) => s.overheadMsPerStep),
+          name, share('repeated queries', (s) => s.repetition), share('new passages a search', (s) => s.novelty), share('CTAR', (s) => s.ctar), share('over-search',
+            (s) => s.selfKnowledge?.overSearch),
+          share('under-search', (s) => s.selfKnowledge?.underSearch), share('self-knowledge F1', (s) => s.selfKnowledge?.f1), share('SE',
+            (s) => s.searchEfficiency), share('SQ', (s) => s.searchQuality), share('cost-aware F1', (s) => s.costAwareF1),
+          share('area under budget', (s) => s.budget?.area), share('cached prompt tokens', (s) => s.cachedTokens), value('output tokens', (s) => s.outputTokens,
+            0), value('own time a step, ms', (s) => s.overheadMsPerStep),
           { name: 'moves', cell: ([, s]) => Object.entries(s.moves).map(([move, n]) => `${move} ${n}`).join(', ') },
         ]} />
       </details>
@@ -220,7 +234,8 @@ function Details({ systems }: { readonly systems: Systems }) {
         <details open>
           <summary>Over seeds</summary>
           <Table caption="Over seeds, EM in %" rows={systems.filter(([, s]) => s.overSeeds !== null)} columns={[
-            name, value('seeds', (s) => s.overSeeds?.n, 0), share('avg@n', (s) => s.overSeeds?.avg), share('± sd', (s) => s.overSeeds?.emSd), share('max@n', (s) => s.overSeeds?.max),
+            name, value('seeds', (s) => s.overSeeds?.n, 0), share('avg@n', (s) => s.overSeeds?.avg), share('± sd', (s) => s.overSeeds?.emSd), share('max@n',
+              (s) => s.overSeeds?.max),
             { name: 'pass@k', cell: ([, s]) => s.overSeeds?.pass.map(({ k, value: rate }) => `${k}: ${percent(rate)}`).join(', ') },
           ]} />
         </details>

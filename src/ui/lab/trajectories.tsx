@@ -123,7 +123,12 @@ function Step({ step, item }: { readonly step: TrajectoryStep; readonly item: It
       return (
         <>
           <h4>{step.sufficient ? 'Recorded' : 'Nothing recorded'}{step.node > 0 ? ` for step ${step.node}` : ''}{step.subAnswer === '' ? '' : <>: <bdi>{visibleLine(step.subAnswer)}</bdi></>}</h4>
-          {step.evidence.map((quote, i) => <blockquote key={i}><bdi>{visibleText(quote.text)}</bdi><cite><bdi>{visibleLine(item.passages[quote.doc]?.title ?? quote.doc)}</bdi></cite></blockquote>)}
+          {step.evidence.map((quote, i) => (
+            <blockquote key={i}>
+              <bdi>{visibleText(quote.text)}</bdi>
+              <cite><bdi>{visibleLine(item.passages[quote.doc]?.title ?? quote.doc)}</bdi></cite>
+            </blockquote>
+          ))}
         </>
       );
     case 'note':

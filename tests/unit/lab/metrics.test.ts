@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import type { Answer, Evidence } from '../../../src/agent/events.ts';
 import {
   allSupport, answerHit, bestOverlap, containsAnswer, containsSubstring, exactMatch, foldAccents, isGold, isVerbatim, normaliseAnswer, scoreAnswer,
-  scoreCitations, scoreRetrieval, supportRecall, tokenOverlap,
+  groupSufficiency, ndcg, reciprocalRank, scoreCitations, scoreRetrieval, scoreSupport, supportRecall, tokenOverlap,
 } from '../../../src/lab/metrics.ts';
-import { groupSufficiency, ndcg, reciprocalRank, scoreSupport } from '../../../src/lab/metrics.ts';
+
 import { passage, toyPassages } from '../../fixtures/toy.ts';
 
 describe('normalisation (METHODS 6.1)', () => {
