@@ -47,7 +47,11 @@ const question: Question = {
 };
 
 /** The three trajectories: queries with what they return and what is recorded of it, and the log-probability of the gold answer after each. */
-const trajectories: readonly { readonly id: string; readonly steps: readonly { readonly query: string; readonly finds: readonly string[]; readonly record: string }[]; readonly logp: number }[] = [
+const trajectories: readonly {
+  readonly id: string;
+  readonly steps: readonly { readonly query: string; readonly finds: readonly string[]; readonly record: string }[];
+  readonly logp: number;
+}[] = [
   {
     id: 'z1', logp: -0.2,
     steps: [

@@ -292,7 +292,8 @@ async function runInPage({ run, question, method, seed, corpora, settings, exper
   const completions = completion === undefined ? undefined : { get: (key: string) => completion(key, null),
     put: async (key: string, call: CachedCall) => void (await completion(key, call)) };
   const asked = searcher.ask(question, {
-    method, seed, settings, ...(corpora === null ? {} : { corpora }), ...(experiment === null ? {} : { experiment }), ...(completions === undefined ? {} : { completions }),
+    method, seed, settings, ...(corpora === null ? {} : { corpora }), ...(experiment === null ? {} : { experiment }),
+    ...(completions === undefined ? {} : { completions }),
   });
   globalThis.forayBenchStop = () => asked.stop();
   let batch: AgentEvent[] = [];

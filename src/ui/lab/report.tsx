@@ -83,7 +83,11 @@ function Overview({ run, systems }: { readonly run: ReportRun; readonly systems:
 }
 
 /** A figure with its legend; redrawn when the width changes. */
-function Figure({ title, legend, draw }: { readonly title: string; readonly legend?: readonly string[]; readonly draw: (frame: { width: number; label: string }) => Element }) {
+function Figure({ title, legend, draw }: {
+  readonly title: string;
+  readonly legend?: readonly string[];
+  readonly draw: (frame: { width: number; label: string }) => Element;
+}) {
   const holder = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
   useEffect(() => {
@@ -161,7 +165,8 @@ function Published({ systems }: { readonly systems: Systems }) {
     <section>
       <h2>Beside published figures</h2>
       <p class="note">
-        Published systems searched other corpora with other models and retrievers. A small closed corpus flatters every system that searches it, so these lines give a sense of scale and no ranking.
+        Published systems searched other corpora with other models and retrievers. A small closed corpus flatters every system that searches it,
+        so these lines give a sense of scale and no ranking.
       </p>
       {datasets.map((dataset) => (
         <div key={dataset}>
@@ -274,7 +279,8 @@ function Diagnosis({ run, systems }: { readonly run: ReportRun; readonly systems
           ]}
         />
       )}
-      {systems.flatMap(([label, s]) => (s.obeyed === null ? [] : [<p key={label}>Orders in passages: <bdi>{visibleLine(label)}</bdi> followed {s.obeyed.followed} of {s.obeyed.orders}.</p>]))}
+      {systems.flatMap(([label, s]) => (s.obeyed === null ? [] : [<p key={label}>
+          Orders in passages: <bdi>{visibleLine(label)}</bdi> followed {s.obeyed.followed} of {s.obeyed.orders}.</p>]))}
     </section>
   );
 }
