@@ -42,8 +42,9 @@ const usage = `Usage:
     Learns the weights of the ranking from train splits and writes them; prints what cross-validation says of them.
   npm run bench -- retrieval [--n 10000,100000,1000000] [--out DIR] [--peers LIST] [--kinds vectors,text] [--data DIR] [--report]
     Foray's retrieval and that of other engines, side by side; the peers are installed by npm ci --prefix bench --ignore-scripts.
-  npm run bench -- scale [--passages 1000000] [--folder DIR] [--queries 60] [--no-kernel]
+  npm run bench -- scale [--passages 1000000] [--folder DIR] [--queries 60] [--no-kernel] [--real FOLDER]
     A synthetic shard: import against raw IndexedDB, reopening, vector search, deletion, memory. DIR: where the shard is kept between runs.
+    --real: instead, recall@10 on the cached MiniLM vectors in FOLDER.
   npm run bench -- native-server --model FILE.gguf [--port 8089] [--threads 2] [--context 4096] [--slots 3] [--modules DIR]
     An OpenAI-compatible server around native llama.cpp, for --llm http:. Install it first: npm i --prefix bench --ignore-scripts
 `;
@@ -210,7 +211,11 @@ async function retrieval(args: string[], signal: AbortSignal): Promise<string> {
 }
 
 async function scale(args: string[], signal: AbortSignal): Promise<string> {
-  const { values } = parseArgs({ args, options: { passages: text, folder: text, queries: text, 'no-kernel': flag } });
+  const { values } = parseArgs({ args, options: { passages: text, folder: text, queries: text, 'no-kernel': flag, real: text } });
+  if (values.real !== undefined) {
+    const { measureRealRecall } = await import('./bench/vector-recall.ts');
+    return JSON.stringify(await measureRealRecall(values.real, 'minilm', 384, whole(values.queries, 'queries', 200, 1), signal));
+  }
   const { runScaleBench } = await import('./bench/scale.ts');
   const passages = whole(values.passages, 'passages', 1_000_000, 100);
   const queries = whole(values.queries, 'queries', 60, 1);

@@ -32,7 +32,7 @@ export function vectorBudgetBytes(memoryGiB: number | null): number {
   return Math.min(8, memoryGiB ?? 8) * 64 * 2 ** 20;
 }
 
-/** Candidates for a shard that states none (format 1 without `vectors`): more than any shard measured so far asks for. */
+/** Candidates for a shard that states none (format 1 without `vectors`), on the safe side: 57,302 passages of Wikipedia in MiniLM's vectors ask for 304. */
 const defaultCandidates = (count: number): number => 2000 + Math.ceil(count / 250);
 /** Candidates whose rows are read from the store at most: each may cost one block. */
 const storedCandidates = 512;

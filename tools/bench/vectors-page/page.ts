@@ -6,7 +6,6 @@ import { kernelBinaries } from 'virtual:foray-kernel';
 import { createGpuScorer, probeVectors, searchBatch } from '../../../src/corpus/kernel/batch.ts';
 import type { VectorVerdict } from '../../../src/corpus/kernel/batch.ts';
 import { openKernel } from '../../../src/corpus/kernel/kernel.ts';
-import type { Kernel } from '../../../src/corpus/kernel/kernel.ts';
 import { decodePassageBlock } from '../../../src/corpus/shard.ts';
 import { createStore } from '../../../src/corpus/store.ts';
 import { createVectorIndex } from '../../../src/corpus/vector-index.ts';
@@ -15,6 +14,7 @@ import { spawnCorpusWorker } from '../../../src/corpus/worker-api.ts';
 import type { CorpusWorkerApi } from '../../../src/corpus/worker-api.ts';
 import { requestComputeDevice } from '../../../src/engine/device.ts';
 import { createHost } from '../../../src/engine/host.ts';
+import { bandwidthReader } from './reader.ts';
 
 const corpus = createHost<CorpusWorkerApi>({ name: 'corpus', spawn: spawnCorpusWorker, startSeconds: 120 });
 
@@ -129,7 +129,7 @@ async function kernelOf(
   const vectors = queries.map((query) => Float32Array.from(query));
   for (const wanted of candidates) for (const query of vectors.slice(0, 5)) index.search(query, 10, wanted);
   const runs = candidates.map((wanted) => ({ candidates: wanted, ms: new Array<number>(), found: new Array<number[]>() }));
-  const read = bandwidthReader(kernel, index.count * index.rows().stride);
+  const read = bandwidthReader(index.count * index.rows().stride);
   const readMs: number[] = [];
   // Query by query all ways in turn: whatever else the machine does meets them alike.
   for (const query of vectors) {
@@ -142,22 +142,6 @@ async function kernelOf(
     readMs.push(read());
   }
   return { variant: kernel.variant, bytes: index.bytes, runs, readMs };
-}
-
-/** Reads as many bytes as the codes have, at most 256 MiB (then scaled up), with the kernel's own loads as one long row against itself: milliseconds of a pass. */
-function bandwidthReader(kernel: Kernel, bytes: number): () => number {
-  const machine = kernel.instance();
-  const size = Math.floor(Math.min(bytes, 256 * 2 ** 20) / 32) * 32;
-  machine.memory.grow(Math.ceil(size / 65_536) + 2);
-  // Pages that were never written share one page of zeros and would be read from the nearest cache.
-  new Uint8Array(machine.memory.buffer, 65_536, size).fill(1);
-  const pass = (): number => {
-    const started = performance.now();
-    machine.scan(65_536, 1, size, 0, 0, 65_536, 1, 64, 128);
-    return ((performance.now() - started) * bytes) / size;
-  };
-  for (let i = 0; i < 3; i++) pass();
-  return pass;
 }
 
 /** Unit vectors of own documents, as the page embeds them: rows of `texts.length` × `dimensions`. */

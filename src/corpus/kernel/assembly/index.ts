@@ -168,53 +168,100 @@ function siftDown(scores: usize, rows: usize, length: usize): void {
   }
 }
 
+/** Sixteen more products of a row with the 7-bit query; `q` as it is stored. */
+// @ts-ignore: decorator
+@inline
+function more(row: usize, q: v128, sum: v128): v128 {
+  const x = v128.load(row);
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(x, q, sum);
+  const y = i8x16.sub(q, i8x16.splat(64));
+  const low = i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(x), i16x8.extend_low_i8x16_s(y));
+  const high = i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(x), i16x8.extend_high_i8x16_s(y));
+  return i32x4.add(sum, i32x4.add(low, high));
+}
+
+/** Rows in the heap of the running scan, and the score that a later row must exceed. */
+let kept: usize = 0;
+let bar: f32 = -Infinity;
+
+/** Offers a row with the sum of its products to the heap of the running scan. */
+// @ts-ignore: decorator
+@inline
+function offer(sum: v128, r: usize, scales: usize, sums: usize, wanted: usize, rows: usize, scores: usize): void {
+  const dot = ASC_FEATURE_RELAXED_SIMD ? lanes(sum) - (load<i32>(sums + (r << 2)) << 6) : lanes(sum);
+  const score = f32(dot) * load<f32>(scales + (r << 2));
+  if (score > bar) enter(score, r, wanted, rows, scores);
+}
+
+function enter(score: f32, r: usize, wanted: usize, rows: usize, scores: usize): void {
+  if (kept < wanted) {
+    store<f32>(scores + (kept << 2), score);
+    store<u32>(rows + (kept << 2), u32(r));
+    siftUp(scores, rows, kept++);
+    if (kept == wanted) bar = load<f32>(scores);
+  } else {
+    store<f32>(scores, score);
+    store<u32>(rows, u32(r));
+    siftDown(scores, rows, kept);
+    bar = load<f32>(scores);
+  }
+}
+
 /**
  * The `wanted` rows of largest scale × dot product with a 7-bit query: a pass over all rows at the speed of memory. `coarse` holds `stride` bytes, the query within ±63 plus 64.
- * `rows` and `scores` come back as a heap, worst first; ties go to earlier rows. Returns how many there are.
+ * `rows` and `scores` come back as a heap, worst first; ties go to earlier rows. Returns how many there are. Four rows at a time: their sums do not wait for one another, and
+ * the query is loaded once for all four.
  */
 export function scan(codes: usize, count: i32, stride: usize, scales: usize, sums: usize, coarse: usize, wanted: i32, rows: usize, scores: usize): i32 {
   if (wanted <= 0) return 0;
-  let length: usize = 0;
-  let limit: f32 = -Infinity;
+  kept = 0;
+  bar = -Infinity;
+  const most = usize(wanted);
+  const end = usize(count);
   let row = codes;
-  const offset = i8x16.splat(64);
-  for (let r = 0; r < count; r++) {
-    let dot: i32;
+  let r: usize = 0;
+  for (; r + 4 <= end; r += 4) {
     let a = i32x4.splat(0);
     let b = i32x4.splat(0);
-    if (ASC_FEATURE_RELAXED_SIMD) {
-      let j: usize = 0;
-      for (; j + 32 <= stride; j += 32) {
-        a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(row + j), v128.load(coarse + j), a);
-        b = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(row + j, 16), v128.load(coarse + j, 16), b);
-      }
-      if (j < stride) a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(row + j), v128.load(coarse + j), a);
-      dot = lanes(i32x4.add(a, b)) - (load<i32>(sums + (usize(r) << 2)) << 6);
-    } else {
-      for (let j: usize = 0; j < stride; j += 16) {
-        const x = v128.load(row + j);
-        const q = i8x16.sub(v128.load(coarse + j), offset);
-        // Two products of at most 128 × 63 fit in 16 bits.
-        a = i32x4.add(a, i32x4.extadd_pairwise_i16x8_s(i16x8.add(i16x8.extmul_low_i8x16_s(x, q), i16x8.extmul_high_i8x16_s(x, q))));
-      }
-      dot = lanes(a);
+    let c = i32x4.splat(0);
+    let d = i32x4.splat(0);
+    let p = row;
+    let q = coarse;
+    const last = row + stride;
+    for (; p + 32 <= last; p += 32, q += 32) {
+      const x = v128.load(q);
+      const y = v128.load(q, 16);
+      a = more(p + 16, y, more(p, x, a));
+      b = more(p + stride + 16, y, more(p + stride, x, b));
+      c = more(p + 2 * stride + 16, y, more(p + 2 * stride, x, c));
+      d = more(p + 3 * stride + 16, y, more(p + 3 * stride, x, d));
     }
-    row += stride;
-    const score = f32(dot) * load<f32>(scales + (usize(r) << 2));
-    if (!(score > limit)) continue;
-    if (length < usize(wanted)) {
-      store<f32>(scores + (length << 2), score);
-      store<u32>(rows + (length << 2), u32(r));
-      siftUp(scores, rows, length++);
-      if (length == usize(wanted)) limit = load<f32>(scores);
-    } else {
-      store<f32>(scores, score);
-      store<u32>(rows, u32(r));
-      siftDown(scores, rows, length);
-      limit = load<f32>(scores);
+    if (p < last) {
+      const x = v128.load(q);
+      a = more(p, x, a);
+      b = more(p + stride, x, b);
+      c = more(p + 2 * stride, x, c);
+      d = more(p + 3 * stride, x, d);
     }
+    row = last + 3 * stride;
+    offer(a, r, scales, sums, most, rows, scores);
+    offer(b, r + 1, scales, sums, most, rows, scores);
+    offer(c, r + 2, scales, sums, most, rows, scores);
+    offer(d, r + 3, scales, sums, most, rows, scores);
   }
-  return i32(length);
+  for (; r < end; r++) {
+    let a = i32x4.splat(0);
+    let b = i32x4.splat(0);
+    let j: usize = 0;
+    for (; j + 32 <= stride; j += 32) {
+      a = more(row + j, v128.load(coarse + j), a);
+      b = more(row + j + 16, v128.load(coarse + j, 16), b);
+    }
+    if (j < stride) a = more(row + j, v128.load(coarse + j), a);
+    row += stride;
+    offer(i32x4.add(a, b), r, scales, sums, most, rows, scores);
+  }
+  return i32(kept);
 }
 
 /** For rows `from` … `to` - 1: the sum of the codes, and one bit a dimension, set where code × scale is above the mean (f32, `stride` numbers, those of padding above all). */
