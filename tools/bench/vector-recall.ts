@@ -1,12 +1,13 @@
 /**
- * Recall of the vector search on real embeddings: rows of a cache of vectors (`tools/shard/embed.ts`), some of them as queries, the 10 nearest others by exact dot products in
- * doubles as the truth. The cache keeps int8 rows, so what is lost by storing int8 at all is not in these figures.
+ * Recall of the vector search on real embeddings: rows of a cache of vectors (`tools/shard/embed.ts`), some of them as queries; the truth is the 10 nearest others by exact
+ * dot products in doubles. The cache keeps int8 rows, so what is lost by storing int8 at all is not in these figures.
  */
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openKernel } from '../../src/corpus/kernel/kernel.ts';
 import { createVectorIndex } from '../../src/corpus/vector-index.ts';
 import { vectorSegment } from '../../src/corpus/vectors.ts';
+import type { QuantisedRows } from '../../src/corpus/vectors.ts';
 import { kernelBinaries } from '../kernel.ts';
 import { measureCandidates } from '../shard/recall.ts';
 
@@ -71,7 +72,7 @@ export async function measureRealRecall(folder: string, embedder: string, dimens
   return { rows: count, queries: queryCount, candidates: measured.candidates, builderRecall: measured.recall, recall10 };
 }
 
-function nearestOf({ dimensions, count, scales, codes }: { dimensions: number; count: number; scales: Float32Array; codes: Int8Array }, query: Float32Array, without: number): number[] {
+function nearestOf({ dimensions, count, scales, codes }: QuantisedRows, query: Float32Array, without: number): number[] {
   const best: { row: number; score: number }[] = [];
   for (let row = 0; row < count; row++) {
     let sum = 0;
