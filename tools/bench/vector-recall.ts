@@ -1,6 +1,6 @@
 /**
- * Recall of the vector search on real embeddings: rows of a cache of vectors (`tools/shard/embed.ts`), some of them as queries; the truth is the 10 nearest others by exact
- * dot products in doubles. The cache keeps int8 rows, so what is lost by storing int8 at all is not in these figures.
+ * Recall of the vector search on real embeddings: rows of a cache of vectors (`tools/shard/embed.ts`), some of them as queries; the truth is the 10 nearest others by
+ * exact dot products in doubles. The cache keeps int8 rows, so what is lost by storing int8 at all is not in these figures.
  */
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
