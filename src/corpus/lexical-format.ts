@@ -77,3 +77,36 @@ export function layout(sizes: SegmentSizes): SegmentLayout {
     total: end,
   };
 }
+
+/** Tells whether a posting exceeds what packed maxima (text, title, section, shortest text) promise of it. */
+export function isBeyond(packed: number, text: number, title: number, section: number, length: number): boolean {
+  const isOver = Math.min(text, 255) > (packed & 0xff) || Math.min(title, 255) > ((packed >>> 8) & 0xff) || Math.min(section, 255) > ((packed >>> 16) & 0xff);
+  return isOver || Math.min(length, 255) < packed >>> 24;
+}
+
+export interface VarintReader {
+  /** Byte after the number that was read last. */
+  readonly next: number;
+  /** The number that begins at byte `from` and lies before byte `end`, 7 bits a byte, the lowest first; -1 if it is cut off or does not fit into 32 bits. */
+  read(from: number, end: number): number;
+}
+
+export function varintReader(bytes: Uint8Array): VarintReader {
+  let next = 0;
+  return {
+    get next() {
+      return next;
+    },
+    read(from, end) {
+      let value = 0;
+      for (let p = from, shift = 0; p < end && shift < 32; shift += 7) {
+        const byte = bytes[p++] ?? 0;
+        value += (byte & 0x7f) * 2 ** shift;
+        if (byte >= 0x80) continue;
+        next = p;
+        return value > 0xffffffff ? -1 : value;
+      }
+      return -1;
+    },
+  };
+}

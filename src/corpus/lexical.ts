@@ -5,7 +5,7 @@
  */
 import { AppError } from '../errors.ts';
 import { analyse, englishAnalysis, wordsAnalysis, type Analysis } from './analysis.ts';
-import { blockPostings, headerWords, layout, magic, version } from './lexical-format.ts';
+import { blockPostings, headerWords, isBeyond, layout, magic, varintReader, version } from './lexical-format.ts';
 import { createTop, type Top } from './lexical-top.ts';
 
 /** How a shard wants its words to be searched. Applies at query time, to its segments; statistics are common to all. */
@@ -132,20 +132,11 @@ export function openLexicalSegment(bytes: Uint8Array, name: string, scheme: Lexi
     readonly blocks: number;
   }
 
-  /** Byte after the number that `varint` read last. */
-  let afterVarint = 0;
+  const numbers = varintReader(postings);
   function varint(term: number, from: number, end: number): number {
-    let value = 0;
-    let shift = 0;
-    for (let p = from; p < end && shift < 32; shift += 7) {
-      const byte = postings[p++] ?? 0;
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte >= 0x80) continue;
-      if (value > 0xffffffff) break;
-      afterVarint = p;
-      return value;
-    }
-    throw bad(`its postings of term ${term} are cut off`);
+    const value = numbers.read(from, end);
+    if (value < 0) throw bad(`its postings of term ${term} are cut off`);
+    return value;
   }
 
   /** Where the postings of a term lie, checked. */
@@ -329,7 +320,7 @@ export function openLexicalSegment(bytes: Uint8Array, name: string, scheme: Lexi
         let coded = p < end ? (postings[p++] ?? 0) : 0x80;
         if (coded >= 0x80) {
           coded = varint(term, p - 1, end);
-          p = afterVarint;
+          p = numbers.next;
         }
         ordinal += (coded >>> 1) + 1;
         if (ordinal >= passages) throw bad(`its postings of term ${term} point outside`);
@@ -343,15 +334,15 @@ export function openLexicalSegment(bytes: Uint8Array, name: string, scheme: Lexi
           section = packed >> 6;
           if (text === 15) {
             text += varint(term, p, end);
-            p = afterVarint;
+            p = numbers.next;
           }
           if (title === 3) {
             title += varint(term, p, end);
-            p = afterVarint;
+            p = numbers.next;
           }
           if (section === 3) {
             section += varint(term, p, end);
-            p = afterVarint;
+            p = numbers.next;
           }
         }
         const length = textLengths[ordinal] ?? 0;
@@ -700,10 +691,4 @@ export function documentFrequencies(segments: readonly LexicalSegment[], texts: 
     }
     return words.length === 0 ? 0 : Math.min(...words);
   });
-}
-
-/** Tells whether a posting exceeds what packed maxima (text, title, section, shortest text) promise of it. */
-function isBeyond(packed: number, text: number, title: number, section: number, length: number): boolean {
-  const isOver = Math.min(text, 255) > (packed & 0xff) || Math.min(title, 255) > ((packed >>> 8) & 0xff) || Math.min(section, 255) > ((packed >>> 16) & 0xff);
-  return isOver || Math.min(length, 255) < packed >>> 24;
 }
