@@ -169,7 +169,7 @@ describe('plans', () => {
       'not json',
       '{"steps":[]}',
       '{"steps":["Who is the emperor Quorlak?","Where was #1 born?"]}',
-      '{"steps":["Who founded Vale Glassworks?"]}',
+      '{"steps":["Who founded it?"]}',
       '{"steps":["What is glass?","On which river is #1?"]}',
     ];
     for (const bad of bads) {
