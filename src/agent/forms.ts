@@ -157,9 +157,11 @@ function finalClause(text: string): { step: string; rest: string } | null {
   const reduced = match === null ? new RegExp(`^(.{8,})\\bthe ((?:[\\p{Ll}-]+ )?[\\p{Ll}-]+) (${capital}[^,]{6,})$`, 'u').exec(text) : null;
   const [, before = '', kind = '', word = '', whole = ''] = match ?? (reduced === null ? [] : [reduced[0], reduced[1], reduced[2], 'that', reduced[3]]);
   // After "did" or "was" the question's own verb stands behind the clause.
-  const ending = /\b(?:did|does|do)\b/i.test(before) ? infinitive : /\b(?:is|was|are|were)\s*$/i.test(before) && !/^(?:in|at|on) (?:which|what) [\p{Ll} ]+ (?:is|was)\s*$/iu.test(before) ? participle : null;
+  const isPlace = /^(?:in|at|on) (?:which|what) [\p{Ll} ]+ (?:is|was)\s*$/iu.test(before);
+  const ending = /\b(?:did|does|do)\b/i.test(before) ? infinitive : /\b(?:is|was|are|were)\s*$/i.test(before) ? participle : null;
   const verb = ending === null ? '' : (ending.exec(whole)?.[0] ?? '');
-  if (ending !== null && verb === '') return null;
+  // "In which county is the place where she died?" asks for no more than the place.
+  if (ending !== null && verb === '' && !isPlace) return null;
   const clause = verb === '' ? whole : whole.slice(0, -verb.length).trim();
   if (/\b(?:in|on|at|of|by|through|from|to|for|form|start|start\s)$/.test(kind)) return null;
   if (kind === '' || /\b(?:the|last|first|next|best|new|only|same|most|least|final|original|other|who|which|that|where)\b/.test(kind) || clause === '' || /\b(?:that|which|who|where|whose)\b/.test(clause) || entitiesOf(` x ${clause}`).length === 0) return null;

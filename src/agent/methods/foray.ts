@@ -86,7 +86,8 @@ async function planByModel(tools: Tools): Promise<Plan> {
 /** What a well-formed plan can still get wrong: inventing names, ending before the question's end, or losing what it is about. */
 function misfit(plan: Plan, question: string): string | null {
   if (plan.nodes.length === 1) return 'it needs more than one step: first find out who or what is meant, then ask about #1';
-  if (plan.final.deps.length > 1 && !isComparison(question)) return 'the steps must build on one another: the last one uses the answers of the others';
+  const asksTwice = /\band (?:who|what|when|where|which|how|whose)\b/i.test(question);
+  if (plan.final.deps.length > 1 && !isComparison(question) && !asksTwice) return 'the steps must build on one another: the last one uses the answers of the others';
   for (const node of plan.nodes) {
     const [invented] = inventedEntities(node.q, question);
     if (invented !== undefined) return `step ${node.id} names "${invented}", which is not in the question`;

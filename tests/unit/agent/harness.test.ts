@@ -202,6 +202,11 @@ describe('plans', () => {
     expect(planOf(await collect(start('foray', { script }).events)).source).toBe('single-step');
   });
 
+  it('lets two questions in one have two ends', async () => {
+    const script: Script = (request, call, text) => (text.startsWith('PLAN') ? '{"steps":["Who founded Isk Glassworks?","Where was Mira Lund born?"]}' : toyScript(request, call, text));
+    expect(planOf(await collect(start('foray', { question: 'Who founded Isk Glassworks and where was Mira Lund born?', script }).events)).source).toBe('llm');
+  });
+
   it('accepts a repaired plan', async () => {
     const script: Script = (request, call, text) => (text.startsWith('PLAN') ? 'no' : text.startsWith('That plan') ? '{"steps":["Who founded Vale Glassworks?","Where was #1 born?","On which river is #2?"]}' : toyScript(request, call, text));
     const events = await collect(start('foray', { script }).events);
