@@ -184,6 +184,9 @@ export interface Models {
    */
   usePlanner(id: string | null, signal: AbortSignal): Promise<void>;
   readonly planner: LlmInfo | null;
+  /** Downloads what is missing of a cross-encoder and loads it for searches with `rerank`, in the place of the language model; null: unloads it. */
+  useReranker(id: string | null, signal: AbortSignal): Promise<void>;
+  readonly reranker: string | null;
   unload(role: 'llm' | 'embedder'): Promise<void>;
   /** Removes the stored files. */
   remove(id: string): Promise<void>;

@@ -6,12 +6,13 @@ import * as v from 'valibot';
 import { AppError, isAbort } from './errors.ts';
 import type { Models } from './api.ts';
 import type { CorpusWorkerApi } from './corpus/worker-api.ts';
-import { loadEmbedder, loadLlm } from './engine/clients.ts';
+import { loadEmbedder, loadLlm, loadReranker } from './engine/clients.ts';
 import type { DeviceVerdict } from './engine/device.ts';
 import { checkGoldenVectors, type Embedder, type GoldenVector } from './engine/embedder.ts';
 import type { Host } from './engine/host.ts';
 import type { Llm, LlmBackendId } from './engine/llm.ts';
-import { catalogue, obstacle, recommend, type LlmRow, type ModelRow, type ModelStatus } from './engine/models.ts';
+import { catalogue, obstacle, recommend, rerankerRows, type LlmRow, type ModelRow, type ModelStatus, type RerankerRow } from './engine/models.ts';
+import type { OpenedReranker, Reranker } from './engine/reranker.ts';
 import type { EmbedWorkerApi, LlmLoadRequest, LlmWorkerApi, ModelBlobs } from './engine/worker-api.ts';
 import type { Progress } from './progress.ts';
 
@@ -73,6 +74,8 @@ export interface ModelService extends Models {
   readonly liveLlm: Llm | null;
   readonly livePlanner: Llm | null;
   readonly liveEmbedder: Embedder | null;
+  /** The loaded cross-encoder; one whose files are on this device is loaded for it. null: there is none, or it does not start. Rejects with `AbortError`. */
+  rerankerAtHand(signal: AbortSignal): Promise<Reranker | null>;
   /** Resolves when the rows are filled in. */
   readonly started: Promise<void>;
   /** Loads what was in use when the page was last open, from storage only. */
@@ -94,6 +97,8 @@ export function createModelService(options: ModelServiceOptions): ModelService {
   let llm: Llm | null = null;
   let planner: Llm | null = null;
   let embedder: Embedder | null = null;
+  let reranker: OpenedReranker | null = null;
+  let hasFailedToRerank = false;
   const loaded: { llm: string | null; embedder: string | null } = { llm: null, embedder: null };
 
   const rows = (): readonly ModelStatus[] => [...statuses.values()];
@@ -164,7 +169,12 @@ export function createModelService(options: ModelServiceOptions): ModelService {
     change(id, { state: 'ready', progress: null, error: null, reason: label ?? '' });
   };
 
-  async function fetchFiles(row: ModelRow, signal: AbortSignal): Promise<ModelBlobs> {
+  async function loadCrossEncoder(row: RerankerRow, signal: AbortSignal): Promise<OpenedReranker> {
+    const { threads } = await options.device;
+    return loadReranker(options.embedHost, { modelId: row.id, files: await fetchFiles(row, signal), device: 'auto', threads }, signal);
+  }
+
+  async function fetchFiles(row: Pick<ModelRow, 'id' | 'files'>, signal: AbortSignal): Promise<ModelBlobs> {
     const model = { id: row.id, files: row.files };
     if (!(await corpus.call('hasModel', { model }))) {
       change(row.id, { state: 'downloading', progress: null, error: null, reason: '' });
@@ -350,6 +360,34 @@ export function createModelService(options: ModelServiceOptions): ModelService {
       }
       // The row speaks of the model that answers; as a planner the same files only lie ready.
       change(id, { state: state === 'ready' ? 'ready' : row.files.length === 0 ? 'absent' : 'stored', progress: null, error: null });
+    },
+    get reranker() {
+      return reranker?.id ?? null;
+    },
+    async useReranker(id, signal) {
+      const before = reranker;
+      reranker = null;
+      hasFailedToRerank = false;
+      await before?.dispose();
+      if (id === null) return;
+      const row = rerankerRows.find((other) => other.id === id);
+      if (row === undefined) throw new AppError('download/not-found', { file: id, status: 'unknown model' });
+      reranker = await loadCrossEncoder(row, signal);
+    },
+    async rerankerAtHand(signal) {
+      if (reranker !== null || hasFailedToRerank) return reranker;
+      for (const row of rerankerRows) {
+        if (!(await corpus.call('hasModel', { model: { id: row.id, files: row.files } }))) continue;
+        try {
+          reranker = await loadCrossEncoder(row, signal);
+          break;
+        } catch (error) {
+          if (isAbort(error) || !(error instanceof AppError)) throw error;
+          // The language model re-ranks in its place, as where none is stored; `useReranker` tells why.
+          hasFailedToRerank = true;
+        }
+      }
+      return reranker;
     },
     async unload(role) {
       const id = loaded[role];

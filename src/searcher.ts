@@ -174,10 +174,12 @@ export function createSearcher(options: SearcherOptions): Searcher {
 
   /** The library's search with a learned adapter over query vectors of its embedder; null: as they are. */
   const retrieverWith = (adapter: Adapter | null): Retriever => ({
-    search: (request, signal) => {
-      const judge = request.rerank === true ? models.liveLlm : null;
+    search: async (request, signal) => {
       const find = (plain: SearchRequest): Promise<SearchResult> => searchWith(adapter, plain, signal);
-      return judge === null ? find(request) : searchReranked(request, find, listwiseReranker(judge), () => performance.now(), signal);
+      if (request.rerank !== true) return find(request);
+      const judge = models.liveLlm;
+      const reranker = (await models.rerankerAtHand(signal)) ?? (judge === null ? null : listwiseReranker(judge));
+      return reranker === null ? find(request) : searchReranked(request, find, reranker, () => performance.now(), signal);
     },
     passage: (id) => corpus.call('passage', { id }),
     neighbours: (id) => corpus.call('neighbours', { id }),

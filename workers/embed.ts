@@ -10,6 +10,12 @@ serve(
       prepareOrt({ modelId: row.id, files: request.files, webgpu: device === 'webgpu', threads: request.threads });
       return openOnnxEmbedder(row, { device, dtype: dtypeOf(request.files), guard: whileDeviceLives });
     },
+    crossEncoder: async (row, request, device) => {
+      const { dtypeOf, prepareOrt, whileDeviceLives } = await import('../src/engine/backends/ort.ts');
+      const { openCrossEncoder } = await import('../src/engine/backends/cross-encoder.ts');
+      prepareOrt({ modelId: row.id, files: request.files, webgpu: device === 'webgpu', threads: request.threads });
+      return openCrossEncoder(row, { device, dtype: dtypeOf(request.files), guard: whileDeviceLives });
+    },
     static: async (row, request) => (await import('../src/engine/backends/static-embedder.ts')).openStaticEmbedder(row, request.files),
     golden: async (id) => (await import('../src/engine/golden.ts')).goldenVectors(id),
   }),

@@ -7,7 +7,8 @@ import type { OnProgress } from '../progress.ts';
 import type { Embedder } from './embedder.ts';
 import type { Host } from './host.ts';
 import type { Llm } from './llm.ts';
-import type { EmbedderLoadRequest, EmbedWorkerApi, LlmLoadRequest, LlmWorkerApi } from './worker-api.ts';
+import type { OpenedReranker } from './reranker.ts';
+import type { EmbedderLoadRequest, EmbedWorkerApi, LlmLoadRequest, LlmWorkerApi, RerankerLoadRequest } from './worker-api.ts';
 
 /** A CPU engine may read a long prompt for minutes before the first token (4 tokens/s and 2,000 tokens). */
 const generateSilenceSeconds = 1200;
@@ -84,6 +85,34 @@ export async function loadEmbedder(
       if (loaded.isGone()) return;
       loaded.forget();
       await host.call('unload', null);
+    },
+  };
+}
+
+/** Loads a cross-encoder in the worker of the embedder. Rejects with `engine/load-failed`, `engine/worker-*` or `AbortError`. */
+export async function loadReranker(host: Host<EmbedWorkerApi>, request: RerankerLoadRequest, signal: AbortSignal): Promise<OpenedReranker> {
+  const loaded = await keepLoaded(
+    host,
+    (s, _report, losses) => host.call('loadReranker', losses < deviceLossLimit ? request : { ...request, device: 'wasm' }, { signal: s, silenceSeconds: loadSilenceSeconds }),
+    signal,
+    () => {},
+  );
+  return {
+    id: request.modelId,
+    get device() {
+      return loaded.info().device;
+    },
+    async score(question, passages, s) {
+      await loaded.ensure(s);
+      const plain = passages.map(({ title, text }) => ({ title, text }));
+      return host.call('rerank', { question, passages: plain }, { signal: s, silenceSeconds: loadSilenceSeconds }).catch((error: unknown) => {
+        throw loaded.watch(error);
+      });
+    },
+    async dispose() {
+      if (loaded.isGone()) return;
+      loaded.forget();
+      await host.call('unloadReranker', null);
     },
   };
 }

@@ -49,6 +49,13 @@ export interface EmbedderRow extends CommonRow, EmbedderSpec {
   readonly note: string;
 }
 
+/** A cross-encoder that re-orders the best candidates of a search. Not in `catalogue`: it is nothing to choose, only to load when re-ranking is asked for. */
+export interface RerankerRow extends CommonRow {
+  readonly role: 'reranker';
+  /** Longest pair that is read; what is longer loses its end. */
+  readonly maxTokens: number;
+}
+
 export type ModelRow = LlmRow | EmbedderRow;
 
 export type ModelState = 'absent' | 'downloading' | 'paused' | 'stored' | 'loading' | 'ready' | 'failed' | 'unavailable';
@@ -305,6 +312,27 @@ const embedderRows: readonly EmbedderRow[] = [
     files: [
       { path: 'tokenizer.json', bytes: 1_842_796, sha256: '93248f2a9ec36c7b35f700a033d5f36228aae48db61aee31007fa49062cdeb68', hubUrl: null },
       { path: 'model.safetensors', bytes: 16_384_096, sha256: '64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5', hubUrl: null },
+    ],
+  },
+];
+
+const crossEncoder = 'Xenova/ms-marco-MiniLM-L-6-v2';
+
+/** Re-rankers, best first. The hub's sizes; no checksum is stated, since none could be checked. */
+export const rerankerRows: readonly RerankerRow[] = [
+  {
+    id: 'ms-marco-minilm',
+    role: 'reranker',
+    label: 'ms-marco-MiniLM-L-6-v2',
+    licence: 'Apache-2.0',
+    sizeBytes: 23_900_000,
+    memoryMB: 120,
+    maxTokens: 512,
+    files: [
+      { path: 'config.json', bytes: 800, sha256: null, hubUrl: hub(crossEncoder, 'config.json') },
+      { path: 'tokenizer_config.json', bytes: 400, sha256: null, hubUrl: hub(crossEncoder, 'tokenizer_config.json') },
+      { path: 'tokenizer.json', bytes: 712_000, sha256: null, hubUrl: hub(crossEncoder, 'tokenizer.json') },
+      { path: 'onnx/model_quantized.onnx', bytes: 23_200_000, sha256: null, hubUrl: hub(crossEncoder, 'onnx/model_quantized.onnx') },
     ],
   },
 ];

@@ -1,8 +1,9 @@
 /**
  * Re-ranking of the best candidates behind one contract. The implementation here lets the language model name the passages that help, best first (METHODS §12,
- * Selector). Passage text is data: it goes into the prompt fenced and numbered, and only numbers come back.
+ * Selector); the cross-encoder is `backends/cross-encoder.ts`. Passage text is data: it goes into the prompt fenced and numbered, and only numbers come back.
  */
 import * as v from 'valibot';
+import { AppError } from '../errors.ts';
 import { completeJson, type Llm } from './llm.ts';
 
 export interface RerankInput {
@@ -16,6 +17,27 @@ export interface Reranker {
   readonly id: string;
   /** One score a passage, higher is better, comparable within the call only. */
   score(question: string, passages: readonly RerankInput[], signal: AbortSignal): Promise<readonly number[]>;
+}
+
+/** A re-ranker that holds a model of its own. */
+export interface OpenedReranker extends Reranker {
+  readonly device: 'webgpu' | 'wasm' | 'cpu';
+  dispose(): Promise<void>;
+}
+
+/** A question with a passage that answers it and one that does not: any sound cross-encoder tells them apart. */
+const proof = {
+  question: 'How many people live in the city?',
+  passages: [
+    { title: 'City', text: 'The population of the city is 350,000 people.' },
+    { title: 'Bread', text: 'Bread is baked from flour, water and salt.' },
+  ],
+} as const;
+
+/** Throws `engine/load-failed` when the re-ranker prefers what does not answer, as a wrong model or a device that computes wrongly does. */
+export async function checkReranker(reranker: Reranker, signal: AbortSignal): Promise<void> {
+  const [right = -Infinity, wrong = Infinity] = await reranker.score(proof.question, proof.passages, signal);
+  if (!(right > wrong)) throw new AppError('engine/load-failed', { model: reranker.id, backend: 'transformers.js', reason: 'it prefers a passage that does not answer its check question' });
 }
 
 /** Passages that a language model is shown at once, and characters of each: about 1,500 tokens. */

@@ -5,6 +5,7 @@ import type { Progress } from '../progress.ts';
 import type { GpuProbe } from './device.ts';
 import type { EmbeddedBatch, EmbedderInfo, GoldenVector } from './embedder.ts';
 import type { ContinuationScore, GenerateEvent, GenerateRequest, LlmBackendId, LlmInfo, Message } from './llm.ts';
+import type { OpenedReranker, RerankInput } from './reranker.ts';
 import type { ServedCall } from './wire.ts';
 
 /** The files of a model by their path inside its folder. */
@@ -51,11 +52,23 @@ export interface EmbedderLoadRequest {
   readonly golden?: readonly GoldenVector[];
 }
 
+export interface RerankerLoadRequest {
+  readonly modelId: string;
+  readonly files: ModelBlobs;
+  readonly device: 'auto' | 'webgpu' | 'wasm';
+  readonly threads: number;
+}
+
 export interface EmbedWorkerApi {
   /** Replaces what is loaded; the golden vectors are checked before it resolves (`embed/mismatch`). */
   load(request: EmbedderLoadRequest, call: ServedCall<Progress>): Promise<EmbedderInfo>;
   embed(request: { readonly texts: readonly string[]; readonly kind: 'query' | 'passage' }, call: ServedCall): Promise<EmbeddedBatch>;
   unload(input: null, call: ServedCall): Promise<void>;
+  /** Loads a cross-encoder beside the embedder; replaces the one before. Rejects with `engine/load-failed` and leaves none loaded. */
+  loadReranker(request: RerankerLoadRequest, call: ServedCall): Promise<Pick<OpenedReranker, 'id' | 'device'>>;
+  /** One score a passage, higher is better. */
+  rerank(request: { readonly question: string; readonly passages: readonly RerankInput[] }, call: ServedCall): Promise<readonly number[]>;
+  unloadReranker(input: null, call: ServedCall): Promise<void>;
 }
 
 export const spawnLlmWorker = (): Worker => new Worker(new URL('../../workers/llm.ts', import.meta.url), { type: 'module', name: 'llm' });

@@ -43,6 +43,9 @@ export function whileDeviceLives<T>(work: Promise<T>): Promise<T> {
   });
 }
 
+/** The folders that are served, by model: an embedder and a re-ranker may load side by side. */
+const folders = new Map<string, ModelBlobs>();
+
 let chosen: keyof typeof builds | null = null;
 
 /**
@@ -54,6 +57,7 @@ export function prepareOrt(options: { modelId: string; files: ModelBlobs; webgpu
   chosen ??= options.webgpu ? ('Suspending' in WebAssembly ? 'jspi' : 'asyncify') : 'plain';
   if (options.webgpu) guardDevices(loseDevice);
 
+  folders.set(options.modelId, options.files);
   env.allowRemoteModels = false;
   env.allowLocalModels = true;
   // Root-relative: with an absolute address the tokenizer is silently not loaded.
@@ -62,9 +66,8 @@ export function prepareOrt(options: { modelId: string; files: ModelBlobs; webgpu
   env.useWasmCache = false;
   env.fetch = async (input: RequestInfo | URL): Promise<Response> => {
     const address = typeof input === 'string' ? input : input instanceof URL ? input.pathname : new URL(input.url).pathname;
-    const marker = `/models/${options.modelId}/`;
-    const at = address.indexOf(marker);
-    const blob = at < 0 ? undefined : options.files[decodeURIComponent(address.slice(at + marker.length))];
+    const [, folder, path] = /\/models\/([^/]+)\/(.+)$/.exec(address) ?? [];
+    const blob = folder === undefined || path === undefined ? undefined : folders.get(folder)?.[decodeURIComponent(path)];
     if (blob === undefined) return new Response(null, { status: 404 });
     return new Response(blob, { status: 200, headers: { 'content-length': String(blob.size) } });
   };

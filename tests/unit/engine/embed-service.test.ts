@@ -53,6 +53,9 @@ function createWorld(open: (device: 'webgpu' | 'wasm') => Embedder, gpu: typeof 
       opened.push(embedder);
       return embedder;
     },
+    crossEncoder: async () => {
+      throw new Error('no cross-encoder here');
+    },
     static: (row, load) => openStaticEmbedder(row, load.files),
     golden: async (id) => goldenVectors(id),
     probe: async () => (gpu === null ? { gpu: null, error: 'device/no-adapter' } : { gpu, error: null }),
@@ -119,5 +122,5 @@ describe('embed service', () => {
     expect(rows).toBe(3);
     expect(cosine(0, 1)).toBeGreaterThan(cosine(0, 2) + 0.2);
     expect(await codeOf(service.load(request({ modelId: 'wordllama', files: { ...files, 'tokenizer.json': new Blob(['{']) } }), call))).toBe('engine/load-failed');
-  });
+  }, 30_000);
 });
