@@ -16,6 +16,7 @@ import { createLexicalBuilder } from './lexical-builder.ts';
 import { documentFrequencies, openLexicalSegment } from './lexical.ts';
 import { encodeTitles, openLinks, openTitles } from './links.ts';
 import type { LinkGraph } from './links.ts';
+import { createOwnLinks } from './own-links.ts';
 import { chunkDocument, embeddedText, parsePassageId, toPassage } from './passages.ts';
 import type { PassageRow } from './passages.ts';
 import type { Neighbours, Passage, PassageRef, SearchRequest, SearchResult, TermFrequencies } from './retriever.ts';
@@ -24,8 +25,8 @@ import type { SearchSource } from './search.ts';
 import { decodePassageBlock, encodePassages, parseManifest, schemeOf, sha256Hex, type ShardManifest } from './shard.ts';
 import type { CorpusRow, DocumentRow, PartRow, StoreNotice, VectorRow } from './store.ts';
 import { createDocumentVectors, openShardVectors, vectorBudgetBytes } from './vector-set.ts';
-import { encodeVectors, openVectorSegment, quantise, vectorSegment } from './vectors.ts';
-import type { QuantisedRows, VectorSegment } from './vectors.ts';
+import { encodeVectors, joinRows, openVectorSegment, quantise, vectorSegment } from './vectors.ts';
+import type { VectorSegment } from './vectors.ts';
 import type { CorpusSummary, DocumentSummary, LibrarySnapshot, UnembeddedBatch } from './worker-api.ts';
 
 /** Decoded blocks of 64 passages that are kept: about 16 MB. */
@@ -100,6 +101,9 @@ export function createLibrary(tools: ImportTools): Library {
   const listeners = new Set<() => void>();
   const cache = new Map<string, readonly PassageRow[]>();
   const openedOf = new WeakMap<SearchSource, Opened>();
+  const textsOf = async (source: SearchSource, ordinals: readonly number[]): Promise<(string | null)[]> =>
+    (await fetchPassages(ordinals.map((ordinal) => ({ source, ordinal })))).map((passage) => passage?.text ?? null);
+  const ownLinks = createOwnLinks(textsOf, () => new Promise((resolve) => setTimeout(resolve)));
   let lastRefresh: Promise<void> = Promise.resolve();
   let started: Promise<void> | null = null;
   let background: Promise<void> = Promise.resolve();
@@ -175,7 +179,7 @@ export function createLibrary(tools: ImportTools): Library {
     }
     await openDocuments([...documents.values()].filter((document) => document.opened === null));
     changed();
-    background = background.then(openRest).catch(() => {});
+    background = background.then(openRest).then(() => ownLinks.update(sourcesOf(documents), sourcesOf(shards))).catch(() => {});
   }
 
   async function openShard(shard: Shard): Promise<void> {
@@ -272,8 +276,9 @@ export function createLibrary(tools: ImportTools): Library {
   }
 
   function remember(id: string, digest: string, parts: readonly PartRow[], source: SearchSource): Opened {
-    const opened: Opened = { id, digest, passages: parts.filter((part) => part.kind === 'passages').sort((a, b) => a.first - b.first), source };
-    openedOf.set(source, opened);
+    const linked = { ...source, far: ownLinks.of(source.key) };
+    const opened: Opened = { id, digest, passages: parts.filter((part) => part.kind === 'passages').sort((a, b) => a.first - b.first), source: linked };
+    openedOf.set(linked, opened);
     return opened;
   }
 
@@ -289,7 +294,11 @@ export function createLibrary(tools: ImportTools): Library {
 
   /** Every complete version that is open; a shard that is being replaced stays searchable until the new version is complete. */
   function sources(): SearchSource[] {
-    return [...shards.values(), ...documents.values()].flatMap(({ opened }) => (opened === null ? [] : [opened.source]));
+    return [...sourcesOf(shards), ...sourcesOf(documents)];
+  }
+
+  function sourcesOf(held: ReadonlyMap<string, { readonly opened: Opened | null }>): SearchSource[] {
+    return [...held.values()].flatMap(({ opened }) => (opened === null ? [] : [opened.source]));
   }
 
   /** Rows in the order asked; null where one is gone. Missing blocks are read in one transaction. */
@@ -493,17 +502,17 @@ export function createLibrary(tools: ImportTools): Library {
     async neighbours(id) {
       const found = await findPassage(id);
       if (found === null) return null;
-      const { opened, ordinal } = found;
-      const { source } = opened;
-      const links = linkedPassages(source, ordinal);
-      const first = source.titles.first(source.titles.documentOf(ordinal));
-      const last = first + source.titles.count(source.titles.documentOf(ordinal)) - 1;
-      const wanted = [...links.out, ...links.in, ordinal > first ? ordinal - 1 : -1, ordinal < last ? ordinal + 1 : -1];
-      const rows = await fetchRows(wanted.filter((other) => other >= 0).map((other) => ({ opened, ordinal: other })));
+      const { source } = found.opened;
+      const links = linkedPassages(source, found.ordinal, sources());
+      const document = source.titles.documentOf(found.ordinal);
+      const last = source.titles.first(document) + source.titles.count(document) - 1;
+      const beside = [found.ordinal - 1, found.ordinal + 1].map((ordinal) => (ordinal < source.titles.first(document) || ordinal > last ? null : { source, ordinal }));
+      const wanted = [...links.out, ...links.in, ...beside];
+      const passages = await fetchPassages(wanted.filter((place) => place !== null));
       let at = 0;
-      const refs = wanted.map((other): PassageRef | null => {
-        const row = other < 0 ? null : (rows[at++] ?? null);
-        return row === null ? null : { id: source.titles.idOf(opened.id, other), title: row.title, section: row.section };
+      const refs = wanted.map((place): PassageRef | null => {
+        const passage = place === null ? null : (passages[at++] ?? null);
+        return passage === null ? null : { id: passage.id, title: passage.title, section: passage.section };
       });
       const present = (part: readonly (PassageRef | null)[]): PassageRef[] => part.filter((ref) => ref !== null);
       const { length } = links.out;
@@ -661,16 +670,6 @@ function covered(document: OwnDocument, embedder: string, dimensions: number): n
 
 function segmentOf(row: VectorRow): VectorSegment {
   return openVectorSegment(row.bytes, row.embedder, row.first, row.document);
-}
-
-function joinRows(a: QuantisedRows, b: QuantisedRows): QuantisedRows {
-  const codes = new Int8Array(a.codes.length + b.codes.length);
-  codes.set(a.codes);
-  codes.set(b.codes, a.codes.length);
-  const scales = new Float32Array(a.scales.length + b.scales.length);
-  scales.set(a.scales);
-  scales.set(b.scales, a.scales.length);
-  return { dimensions: a.dimensions, count: a.count + b.count, scales, codes };
 }
 
 /** The file's name as an id: visible characters, nothing that has a meaning in a passage id, unique. */

@@ -10,6 +10,7 @@ import { analyse, englishAnalysis, hasPhrase, quotedPhrases, weightedQueryTerms,
 import { lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
 import { highlight, type PassageRow } from './passages.ts';
 import { features, generalWeights, personalisedPageRank, scoreRows, strengths, weightArray, type CandidateFacts, type CandidateLink, type RankWeights } from './rank.ts';
+import type { FarLinks } from './own-links.ts';
 import type { Hit, HitPath, Passage, SearchRequest, SearchResult } from './retriever.ts';
 import type { VectorHits } from './vector-index.ts';
 import type { SourceVectors, VectorSet } from './vector-set.ts';
@@ -25,6 +26,8 @@ export interface SearchSource {
   /** Those that exist so far, a set an embedder. Sources may share a set. */
   readonly vectors: readonly SourceVectors[];
   readonly links: LinkGraph | null;
+  /** Links to and from documents of other sources: those of own documents. */
+  readonly far?: FarLinks;
   /** Weights of the ranking along links that came with it. */
   readonly ranking?: RankWeights | null;
 }
@@ -99,6 +102,7 @@ export interface RankingTrace {
 class Space {
   readonly searched: number;
   private readonly bases: number[] = [];
+  private indexes: Map<string, number> | undefined;
   constructor(readonly sources: readonly SearchSource[]) {
     let searched = 0;
     for (const source of sources) {
@@ -106,6 +110,13 @@ class Space {
       searched += source.titles.passages;
     }
     this.searched = searched;
+  }
+  /** The source of this name; null if it takes no part in the search. */
+  named(key: string): { source: SearchSource; base: number } | null {
+    this.indexes ??= new Map(this.sources.map((source, i) => [source.key, i]));
+    const index = this.indexes.get(key);
+    const source = index === undefined ? undefined : this.sources[index];
+    return source === undefined || index === undefined ? null : { source, base: this.base(index) };
   }
   base(index: number): number {
     return this.bases[index] ?? 0;
@@ -249,7 +260,7 @@ function rankAlongLinks(
       titleLength: terms.inTitle[ordinal] === 0 ? 1 : analyse(source.titles.title(document), analysisIn(source)).length,
       isLead: ordinal === first,
       document: first,
-      incoming: source.links?.in(document).length ?? 0,
+      incoming: (source.links?.in(document).length ?? 0) + (source.far?.in(document).length ?? 0),
     });
   };
   for (const ordinal of found) consider(ordinal);
@@ -334,11 +345,18 @@ function termSets(space: Space, words: LexicalResult): { inText: Uint32Array; in
 /** The passages that a seed links to (the best of each document) and that link to its document, those that fit the words best. */
 function linksOf(space: Space, seed: number, { words, wordShare }: Seen, { fanOut, fanIn }: RankingParameters): CandidateLink[] {
   const { source, base } = space.place(seed);
-  const { links, titles } = source;
-  if (links === null) return [];
+  const { links, titles, far } = source;
   const own = titles.documentOf(seed - base);
-  const out = [...links.out(seed - base)].filter((document) => document !== own).map((document) => base + bestPassage(source, base, document, words));
-  const back = [...links.in(own)].filter((passage) => titles.documentOf(passage) !== own).map((passage) => base + passage);
+  const out = [...(links?.out(seed - base) ?? [])].filter((document) => document !== own).map((document) => base + bestPassage(source, base, document, words));
+  const back = [...(links?.in(own) ?? [])].filter((passage) => titles.documentOf(passage) !== own).map((passage) => base + passage);
+  for (const { key, document } of far?.out(seed - base) ?? []) {
+    const other = space.named(key);
+    if (other !== null) out.push(other.base + bestPassage(other.source, other.base, document, words));
+  }
+  for (const { key, ordinal } of far?.in(own) ?? []) {
+    const other = space.named(key);
+    if (other !== null) back.push(other.base + ordinal);
+  }
   const take = (all: readonly number[], direction: 'out' | 'in', most: number): CandidateLink[] => {
     const order = [...all].sort((a, b) => wordShare(b) - wordShare(a) || a - b);
     const best = wordShare(order[0] ?? 0);
@@ -414,12 +432,33 @@ function bestPassage(source: SearchSource, base: number, document: number, words
 /** Most neighbours that are listed each way. */
 const maxNeighbours = 50;
 
-/** Local ordinals: the first passages of the documents that a passage links to, and the passages that link to its document. */
-export function linkedPassages({ titles, links }: SearchSource, ordinal: number): { readonly out: readonly number[]; readonly in: readonly number[] } {
-  if (links === null) return { out: [], in: [] };
+export interface SourcePassage {
+  readonly source: SearchSource;
+  /** Local to its source. */
+  readonly ordinal: number;
+}
+
+/** The first passages of the documents that a passage links to, and the passages that link to its document; those of its own source first. */
+export function linkedPassages(
+  source: SearchSource,
+  ordinal: number,
+  sources: readonly SearchSource[],
+): { readonly out: readonly SourcePassage[]; readonly in: readonly SourcePassage[] } {
+  const { titles, links, far } = source;
   const own = titles.documentOf(ordinal);
-  const out = [...links.out(ordinal)].filter((document) => document !== own && titles.count(document) > 0).map((document) => titles.first(document));
-  const back = [...links.in(own)].filter((passage) => titles.documentOf(passage) !== own);
+  const space = new Space(sources);
+  const away = (key: string, of: (other: SearchSource) => number): SourcePassage[] => {
+    const other = space.named(key)?.source;
+    return other === undefined ? [] : [{ source: other, ordinal: of(other) }];
+  };
+  const out = [
+    ...[...(links?.out(ordinal) ?? [])].filter((document) => document !== own).map((document) => ({ source, ordinal: titles.first(document) })),
+    ...(far?.out(ordinal) ?? []).flatMap(({ key, document }) => away(key, (other) => other.titles.first(document))),
+  ];
+  const back = [
+    ...[...(links?.in(own) ?? [])].filter((passage) => titles.documentOf(passage) !== own).map((passage) => ({ source, ordinal: passage })),
+    ...(far?.in(own) ?? []).flatMap((passage) => away(passage.key, () => passage.ordinal)),
+  ];
   return { out: out.slice(0, maxNeighbours), in: back.slice(0, maxNeighbours) };
 }
 

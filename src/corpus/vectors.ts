@@ -136,3 +136,14 @@ export function openVectorHead(bytes: Uint8Array, dimensions: number, count: num
   }
   return { scales: new Float32Array(data.buffer, data.byteOffset + headerBytes, count), bits: data.subarray(headerBytes + 4 * count) };
 }
+
+/** The rows of `b` after those of `a`, of the same dimensions. */
+export function joinRows(a: QuantisedRows, b: QuantisedRows): QuantisedRows {
+  const codes = new Int8Array(a.codes.length + b.codes.length);
+  codes.set(a.codes);
+  codes.set(b.codes, a.codes.length);
+  const scales = new Float32Array(a.scales.length + b.scales.length);
+  scales.set(a.scales);
+  scales.set(b.scales, a.scales.length);
+  return { dimensions: a.dimensions, count: a.count + b.count, scales, codes };
+}

@@ -82,10 +82,10 @@ export async function openNodeCorpus(folder: string, embedder: NodeEmbedder | nu
       const document = titles.documentOf(ordinal);
       const first = titles.first(document);
       const last = first + titles.count(document) - 1;
-      const links = linkedPassages(source, ordinal);
+      const links = linkedPassages(source, ordinal, [source]);
       return {
-        out: [...links.out].flatMap(refAt),
-        in: [...links.in].flatMap(refAt),
+        out: links.out.flatMap((place) => refAt(place.ordinal)),
+        in: links.in.flatMap((place) => refAt(place.ordinal)),
         previous: ordinal > first ? (refAt(ordinal - 1)[0] ?? null) : null,
         next: ordinal < last ? (refAt(ordinal + 1)[0] ?? null) : null,
       };

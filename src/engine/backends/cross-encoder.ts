@@ -30,7 +30,8 @@ export async function openCrossEncoder(row: RerankerRow, options: CrossEncoderOp
   const folder = options.folder ?? row.id;
   const tokenizer = await AutoTokenizer.from_pretrained(folder);
   const model = await AutoModelForSequenceClassification.from_pretrained(folder, { device: options.device, dtype: options.dtype });
-  const [tokenize, run] = [tokenizer as unknown as Tokenize, model as unknown as Run];
+  const tokenize: Tokenize = tokenizer;
+  const run: Run = model;
   const guard = options.guard ?? ((work) => work);
   return {
     id: row.id,

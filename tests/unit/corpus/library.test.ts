@@ -70,6 +70,22 @@ describe('own documents', () => {
     expect(await library.neighbours('own/b.txt#2')).toBeNull();
   });
 
+  it('link to each other by their titles, also after a restart, and no longer when one is deleted', async () => {
+    const factory = freshFactory();
+    const library = open(factory);
+    await library.addDocuments([file('Aldmoor Kiln.txt', 'It burned peat from the fen.'), file('visit.txt', 'The potter praised Aldmoor Kiln.')], never, () => {});
+    const kiln = { id: 'own/Aldmoor Kiln.txt', title: 'Aldmoor Kiln', section: '' };
+    for (const session of [library, open(factory)]) {
+      await session.settled();
+      expect(await session.neighbours('own/visit.txt')).toMatchObject({ out: [kiln], in: [] });
+      expect(await session.neighbours(kiln.id)).toMatchObject({ out: [], in: [{ id: 'own/visit.txt' }] });
+      expect((await find(session, 'whom did the potter praise')).map((hit) => hit.passage.title)).toEqual(['visit', 'Aldmoor Kiln']);
+    }
+    await library.deleteDocument('visit.txt');
+    await library.settled();
+    expect(await library.neighbours(kiln.id)).toMatchObject({ out: [], in: [] });
+  });
+
   it('one bad file does not stop the others', async () => {
     const library = open();
     const added = await library.addDocuments([file('a.txt', 'Slate.'), file('b.exe', 'x'), file('c.txt', ''), file('d.pdf', 'hello'), file('e.txt', 'Peat.')], never, () => {});

@@ -305,5 +305,5 @@ describe('the demo shard', () => {
     const along = await measure(true);
     expect(along.recall5).toBeGreaterThan((await measure(false)).recall5);
     expect(along.all10).toBeGreaterThan(0.75);
-  });
+  }, 60_000);
 });
