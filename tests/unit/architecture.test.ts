@@ -149,7 +149,7 @@ describe('owners', () => {
   const packages: readonly (readonly [RegExp, RegExp])[] = [
     [/^comlink$/, /^src\/engine\/(?:host|serve)\.ts$/],
     [/^idb$/, /^src\/corpus\/store\.ts$/],
-    [/^@huggingface\/transformers|^onnxruntime/, /^src\/engine\/backends\/(?:transformers|onnx-embedder|static-embedder|ort)\.ts$/],
+    [/^@huggingface\/transformers|^onnxruntime/, /^src\/engine\/backends\/(?:transformers|onnx-embedder|cross-encoder|static-embedder|ort)\.ts$/],
     [/^@wllama\//, /^src\/engine\/backends\/wllama\.ts$/],
     [/^@mlc-ai\//, /^src\/engine\/backends\/webllm\.ts$/],
     [/^pdfjs-dist/, /^src\/corpus\/documents\/pdf\.ts$/],
