@@ -1,4 +1,5 @@
 /** How a question is pursued: the chosen method and the wishes for a run, and which of them a method heeds. Pure. */
+import type { RunEdit } from '../agent/events.ts';
 import type { AgentSettings, Method } from '../agent/harness.ts';
 import type { Preferences } from './preferences.ts';
 
@@ -94,6 +95,15 @@ export function heeds(method: Method): Heeds {
     seed: sampling.has(method.id),
     planner: method.id === 'search-planner',
   };
+}
+
+/** Methods with a plan that they carry out as the person changes it, and those of them that take the person's answer to a step as well. */
+const planning = new Set(['foray', 'apex', 'apex-consistent', 'opera', 'mindsearch']);
+const answering = new Set(['foray', 'apex', 'apex-consistent', 'opera']);
+
+/** Which changes to a step a method acts on. Queries and passages pass through the tools that all methods share. */
+export function heedsEdit(methodId: string, stage: RunEdit['stage']): boolean {
+  return stage === 'plan' ? planning.has(methodId) : stage === 'sub-answer' ? answering.has(methodId) : true;
 }
 
 /** Parts of a list that a person typed, each once: by lines, or by commas where it is one line. */

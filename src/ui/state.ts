@@ -175,9 +175,14 @@ function working(run: RunView): RunView {
   return run.phase === 'answering' ? run : { ...run, phase: 'working' };
 }
 
+/** A plan that grows while it is carried out keeps what is known of the steps that it still asks in the same words. */
 function withPlan(run: RunView, plan: Plan): RunView {
-  const nodes = plan.nodes.map((node): NodeView => ({ ...emptyNode(node.id, node.q), deps: node.deps, answerType: node.answerType }));
-  return { ...run, plan, nodes };
+  const before = new Map(run.plan?.nodes.map((node) => [node.id, node.q]));
+  const nodes = plan.nodes.map((node): NodeView => {
+    const known = before.get(node.id) === node.q ? run.nodes.find(({ id }) => id === node.id) : undefined;
+    return { ...(known ?? emptyNode(node.id, node.q)), deps: node.deps, answerType: node.answerType };
+  });
+  return { ...run, plan, nodes: [...nodes, ...run.nodes.filter(({ id }) => id === 0)] };
 }
 
 function emptyNode(id: number, question: string): NodeView {

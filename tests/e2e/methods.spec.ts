@@ -10,7 +10,8 @@ const box = (page: Page): Locator => page.getByTestId('question-box');
 async function ask(page: Page, question: string): Promise<void> {
   await box(page).fill(question);
   await page.getByTestId('ask').click();
-  await page.locator('[data-testid=answer][data-mode=cited]').waitFor();
+  // Not the answer of the question before, which stands there until this one begins.
+  await page.getByRole('region', { name: `Answer to: ${question}` }).locator('[data-testid=answer][data-mode=cited]').waitFor();
 }
 
 async function isSound(page: Page, what: string): Promise<void> {
@@ -68,10 +69,10 @@ test('the method is chosen, remembered, and named at the answer; its settings ar
   await page.getByTestId('choose-method').click();
   const panel = page.getByTestId('method-panel');
   await expect(panel.getByRole('radio', { name: /^Foray/ })).toBeChecked();
-  await expect(panel.getByLabel('Rounds')).toBeVisible();
+  await expect(panel.getByRole('spinbutton', { name: 'Rounds' })).toBeVisible();
   await panel.getByRole('radio', { name: /^ExSearch/ }).check();
-  await expect(panel.getByLabel('Rounds')).toHaveCount(0);
-  await panel.getByLabel('Ways').fill('4');
+  await expect(panel.getByRole('spinbutton', { name: 'Rounds' })).toHaveCount(0);
+  await panel.getByRole('spinbutton', { name: 'Ways' }).fill('4');
   await panel.getByRole('slider').press('ArrowRight');
   await page.keyboard.press('Escape');
   await expect(panel).toHaveCount(0);

@@ -12,7 +12,8 @@ const answer = (page: Page, mode = 'cited'): Locator => page.locator(`[data-test
 async function ask(page: Page, question: string, mode = 'cited'): Promise<void> {
   await box(page).fill(question);
   await page.getByTestId('ask').click();
-  await answer(page, mode).waitFor();
+  // Not the answer of the question before, which stands there until this one begins.
+  await page.getByRole('region', { name: `Answer to: ${question}` }).locator(`[data-testid=answer][data-mode=${mode}]`).waitFor();
 }
 
 async function isSound(page: Page, what: string): Promise<void> {

@@ -155,12 +155,12 @@ export function RunView({ app, run }: { readonly app: App; readonly run: RunStat
         )}
         {note === '' ? null : <p class="answer-note">{note}</p>}
         <CostLine app={app} run={run} elapsedMs={isLive ? app.elapsedMs.value : run.cost.wallMs} />
-        {isLive && run.answer === null ? null : <Actions app={app} run={run} />}
+        {isLive && run.answer === null ? null : <Actions key={run.id} app={app} run={run} />}
         {isLive || run.answer === null || run.answer.mode === 'extractive' ? null : <Feedback key={run.id} app={app} run={run} />}
       </section>
       <div class="run-steps">
         {run.phase === 'held' && run.plan !== null ? <PlanEditor key={run.id} app={app} plan={run.plan} question={run.question} /> : <PlanView app={app} run={run} />}
-        <StateFold run={run} />
+        <StateFold key={run.id} run={run} />
       </div>
       {run.answer === null ? null : <Sources app={app} answer={run.answer} />}
       {run.answer !== null && run.answer.mode !== 'not-found' && run.answer.mode !== 'extractive' ? (

@@ -7,6 +7,7 @@ import { affectedSteps } from '../../agent/edits.ts';
 import type { RunEdit } from '../../agent/events.ts';
 import { faultsOf, planFromSteps } from '../../agent/plan.ts';
 import type { App } from '../app.ts';
+import { heedsEdit } from '../run-options.ts';
 import type { NodeView, RunView } from '../state.ts';
 import { visibleLine } from '../text/display.ts';
 import { plural } from '../text/format.ts';
@@ -36,9 +37,11 @@ export function StepEditor({ app, run, node, onDone }: EditorProps) {
   const [reason, setReason] = useState('');
   const passages = [...new Map(node.searches.flatMap((search) => search.hits.slice(0, 10).map((hit) => [hit.passage.id, hit.passage] as const))).values()];
   const isStep = node.id !== 0 && run.plan !== null && run.plan.nodes.length > 1;
+  const hasQuestion = isStep && heedsEdit(run.method, 'plan');
+  const hasAnswer = isStep && heedsEdit(run.method, 'sub-answer');
 
   const { edit, fault } = ((): { edit: RunEdit | null; fault: string } => {
-    if (isStep && run.plan !== null && question.trim() !== asWritten.trim()) {
+    if (hasQuestion && run.plan !== null && question.trim() !== asWritten.trim()) {
       const after = planFromSteps(run.plan.nodes.map((step) => (step.id === node.id ? question : step.q)), run.question, 'edited');
       const [problem] = faultsOf(after, run.question);
       return { edit: { stage: 'plan', before: run.plan, after: { ...after, final: { ...after.final, op: run.plan.final.op } } }, fault: problem ?? '' };
@@ -63,12 +66,16 @@ export function StepEditor({ app, run, node, onDone }: EditorProps) {
         void app.revise(run, edit, reason).catch(app.report);
       }}
     >
-      {isStep ? (
+      {hasQuestion ? (
         <>
           <label class="field-label" for={`edit-question-${node.id}`}>
             Question of this step
           </label>
           <textarea id={`edit-question-${node.id}`} class="field" rows={2} dir="auto" maxLength={400} disabled={isLocked('plan')} value={question} onInput={(event) => setQuestion(event.currentTarget.value)} />
+        </>
+      ) : null}
+      {hasAnswer ? (
+        <>
           <label class="field-label" for={`edit-answer-${node.id}`}>
             Its answer
           </label>

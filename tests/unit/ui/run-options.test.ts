@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { methodById, methods } from '../../../src/agent/methods/registry.ts';
-import { defaultWishes, heeds, listed, settingsOf } from '../../../src/ui/run-options.ts';
+import { planFromSteps } from '../../../src/agent/plan.ts';
+import { defaultWishes, heeds, heedsEdit, listed, settingsOf } from '../../../src/ui/run-options.ts';
+import { all, collect, startRun } from '../../fixtures/agent-run.ts';
+import { anyScript, questionFor } from '../../fixtures/method-scripts.ts';
 
 describe('settings of a run', () => {
   it('are the agent’s own where nothing is wished', () => {
@@ -28,6 +31,30 @@ describe('settings of a run', () => {
     expect(of('exsearch')).toMatchObject({ rounds: false, samples: true, seed: true });
     expect(of('search-planner').planner).toBe(true);
     expect(of('foray')).toMatchObject({ search: true, rounds: true, effort: true });
+  });
+});
+
+// Methods of several trajectories have no one run to go on from: their steps are not offered for change.
+const single = methods.filter(({ id, needsLlm }) => needsLlm && !['exsearch', 'best-of'].includes(id));
+
+describe('changes to a step are offered where the method acts on them', () => {
+  it.each(single.map(({ id }) => id))('%s: the answer of a step', async (id) => {
+    const before = await collect(startRun(id, { question: questionFor(id), script: anyScript(id) }).events);
+    const revision = { from: 'before', edits: [{ stage: 'sub-answer', node: 1, before: 'Orrin Vale', after: 'Mira Lund' } as const] };
+    const after = await collect(startRun(id, { question: questionFor(id), script: anyScript(id), deps: { revision } }).events);
+    const hasSteps = all(before, 'planProposed').some(({ plan }) => plan.nodes.length > 1);
+    const isHeeded = all(after, 'nodeFinished').some(({ node, answer }) => node === 1 && answer === 'Mira Lund');
+    expect(isHeeded).toBe(hasSteps && heedsEdit(id, 'sub-answer'));
+  });
+
+  it.each(single.map(({ id }) => id))('%s: the plan', async (id) => {
+    const before = await collect(startRun(id, { question: questionFor(id), script: anyScript(id) }).events);
+    const [proposed] = all(before, 'planProposed');
+    const plan = planFromSteps(['Who is the founder of Vale Glassworks?', 'Where was #1 born?'], questionFor(id), 'edited');
+    const revision = { from: 'before', edits: [{ stage: 'plan', before: proposed?.plan ?? plan, after: plan } as const] };
+    const after = await collect(startRun(id, { question: questionFor(id), script: anyScript(id), deps: { revision } }).events);
+    const isHeeded = all(after, 'nodeStarted').some(({ node, question }) => node === 1 && question === 'Who is the founder of Vale Glassworks?');
+    expect(isHeeded).toBe(proposed !== undefined && heedsEdit(id, 'plan'));
   });
 });
 

@@ -4,7 +4,9 @@ import { defaultSettings, runMethod } from '../../../src/agent/harness.ts';
 import { methodById } from '../../../src/agent/methods/registry.ts';
 import { AppError, toWire } from '../../../src/errors.ts';
 import { liveNode, reduceRun, releasePlan, replayRun, stageOf, startRun, stepsDone, type RunView } from '../../../src/ui/state.ts';
+import { collect, startRun as startAgent } from '../../fixtures/agent-run.ts';
 import { bridgePlan, fakeEvidence, fakeSearch } from '../../fixtures/fake-searcher.ts';
+import { anyScript } from '../../fixtures/method-scripts.ts';
 import { scriptedLlm, toyQuestion, toyRetriever, toyScript } from '../../fixtures/toy.ts';
 
 const cost: Cost = { llmCalls: 4, promptTokens: 900, cachedTokens: 300, outputTokens: 60, searches: 3, wallMs: 5000, overheadMs: 12 };
@@ -56,6 +58,17 @@ describe('a run of the real agent', () => {
     expect(run.streamed.startsWith('Isk')).toBe(true);
     expect(run.cost).toEqual(log.at(-1)?.kind === 'runFinished' ? (log.at(-1) as { cost: Cost }).cost : null);
     expect(stageOf(run)).toBe('Answer ready');
+  });
+
+  it('keeps the finished steps of a plan that grows while it is carried out', async () => {
+    const log = await collect(startAgent('mindsearch', { script: anyScript('mindsearch') }).events);
+    expect(log.filter((event) => event.kind === 'planEdited').length).toBeGreaterThan(0);
+    const run = replayRun('run-1', toyQuestion, log);
+    expect(run.nodes.map((node) => [node.question, node.status, node.answer, node.searches.length > 0])).toEqual([
+      ['Who founded Vale Glassworks?', 'answered', 'Orrin Vale', true],
+      ['Where was Orrin Vale born?', 'answered', 'Teshmoor', true],
+      ['On which river is Teshmoor?', 'answered', 'Isk', true],
+    ]);
   });
 
   it('counts calls and searches while it goes on exactly as the agent does at the end', async () => {
