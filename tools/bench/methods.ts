@@ -6,9 +6,12 @@ import * as v from 'valibot';
 import { methods } from '../../src/agent/methods/registry.ts';
 import { root } from '../setup.mjs';
 
+/** What is read of a `summary.json` (docs/lab.md): its systems, each a method with a model on a set. */
 const summarySchema = v.object({
-  methods: v.record(v.string(), v.object({ n: v.number(), em: v.number(), f1: v.number(), llmCalls: v.number(), promptTokens: v.number() })),
-  run: v.optional(v.object({ dataset: v.optional(v.string()), model: v.optional(v.nullable(v.string())) })),
+  systems: v.record(
+    v.string(),
+    v.object({ method: v.string(), dataset: v.string(), llm: v.string(), setting: v.string(), n: v.number(), em: v.number(), f1: v.number(), llmCalls: v.number(), promptTokens: v.number() }),
+  ),
 });
 export type MeasuredSummary = v.InferOutput<typeof summarySchema>;
 
@@ -26,12 +29,14 @@ export async function methodsCommand(args: string[]): Promise<string> {
 /** The page in full; the same registry and summaries give the same text. */
 export function methodsPage(summaries: readonly MeasuredSummary[]): string {
   const measured = (id: string): string => {
-    const cells = summaries.flatMap(({ methods: rows, run }) => {
-      const row = rows[id];
-      if (row === undefined) return [];
-      const where = [run?.dataset, run?.model].filter((part) => part !== undefined && part !== null).join(', ');
-      return [`${where === '' ? '' : `${where}: `}EM ${percent(row.em)}, F1 ${percent(row.f1)} (n ${row.n}; ${row.llmCalls.toFixed(1)} calls, ${Math.round(row.promptTokens)} prompt tokens)`];
-    });
+    const cells = summaries.flatMap(({ systems }) =>
+      Object.values(systems)
+        .filter(({ method }) => method === id)
+        .map(({ dataset, llm, setting, n, em, f1, llmCalls, promptTokens }) => {
+          const where = [dataset, llm.replace(/^.*[#:]/, ''), ...(setting === 'default' ? [] : [setting])].join(', ');
+          return `${where}: EM ${percent(em)}, F1 ${percent(f1)} (n ${n}; ${llmCalls.toFixed(1)} calls, ${Math.round(promptTokens)} prompt tokens)`;
+        }),
+    );
     return cells.length === 0 ? 'not measured yet' : cells.join('; ');
   };
   const rows = (kinds: readonly string[]): string =>
