@@ -4,7 +4,7 @@
  * Statistics are sums over the open segments, so shards and own documents combine, and a removed segment leaves no trace.
  */
 import { AppError } from '../errors.ts';
-import { analyse, englishAnalysis, wordsAnalysis, type Analysis } from './analysis.ts';
+import { englishAnalysis, wordsAnalysis, type Analysis } from './analysis.ts';
 import { blockPostings, headerWords, isBeyond, layout, magic, varintReader, version } from './lexical-format.ts';
 import { createTop, type Top } from './lexical-top.ts';
 
@@ -446,9 +446,6 @@ const maxWordBytes = 1024;
 
 // ---------------------------------------------------------------------------------------------- search
 
-/** Of a longer text only the head is looked up (UTF-16 units). */
-const maxFrequencyText = 1000;
-
 export interface LexicalResult {
   readonly count: number;
   /** The best passages, best first (ties: lower ordinal first); ordinals run through the segments in the order given. */
@@ -671,24 +668,4 @@ function partialFloor(scores: Int32Array, touched: Int32Array, count: number, k:
     if (above >= k) return bucket * 2 ** shift - 1;
   }
   return 0;
-}
-
-/** For each text the number of passages that contain its rarest word; 0 for a text without words. Linear in the texts, logarithmic in the dictionaries. */
-export function documentFrequencies(segments: readonly LexicalSegment[], texts: readonly string[]): number[] {
-  const encoder = new TextEncoder();
-  const analyses = [...new Set(segments.map(({ scheme }) => scheme.analysis))];
-  return texts.map((text) => {
-    const words: number[] = []; // passages that have the n-th word; every analysis gives as many terms
-    for (const analysis of analyses) {
-      const own = segments.filter(({ scheme }) => scheme.analysis === analysis);
-      analyse(text.slice(0, maxFrequencyText), analysis).forEach((term, n) => {
-        const bytes = encoder.encode(term);
-        words[n] = own.reduce((sum, s) => {
-          const place = s.find(bytes);
-          return place < 0 ? sum : sum + s.documentFrequency(place);
-        }, words[n] ?? 0);
-      });
-    }
-    return words.length === 0 ? 0 : Math.min(...words);
-  });
 }

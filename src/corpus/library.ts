@@ -8,12 +8,13 @@ import { createProgressMeter } from '../progress.ts';
 import type { OnProgress, Progress } from '../progress.ts';
 import { readDocument } from './documents/reader.ts';
 import type { ReadDocument } from './documents/reader.ts';
-import { importShard, ownCorpus, rowsOf } from './import.ts';
+import { importShard, ownCorpus } from './import.ts';
 import type { ImportTools } from './import.ts';
 import { scalarKernel } from './kernel/kernel.ts';
 import { completions } from './completion.ts';
-import { createLexicalBuilder } from './lexical-builder.ts';
-import { documentFrequencies, openLexicalSegment } from './lexical.ts';
+import { documentFrequencies } from './frequencies.ts';
+import { openLexicalSegment } from './lexical.ts';
+import { documentPart, indexPassages, openDocumentWords } from './own-index.ts';
 import { encodeTitles, openLinks, openTitles } from './links.ts';
 import type { LinkGraph } from './links.ts';
 import { createOwnLinks } from './own-links.ts';
@@ -236,21 +237,20 @@ export function createLibrary(tools: ImportTools): Library {
     for (const document of list) {
       const { row } = document;
       const parts = await store.parts(ownCorpus, row.id);
-      const [lexical] = await readParts({ id: ownCorpus, digest: row.id }, parts, 'lexical');
-      if (lexical === undefined) continue;
       try {
+        const lexical = await openDocumentWords(store, row, parts);
         const title = { docId: row.id, title: row.title, first: 0, passages: row.passages, aliases: [] };
         document.vectors = await store.vectors(row.id);
         document.opened = remember(ownCorpus, row.id, parts, {
           key: `${ownCorpus}/${row.id}`,
           corpus: ownCorpus,
           titles: openTitles([{ bytes: encodeTitles([title], 0), name: row.name }]),
-          lexical: [openLexicalSegment(lexical.bytes, row.name)],
+          lexical: [lexical],
           vectors: (await ownVectors).put(row.id, row.passages, document.vectors.map(segmentOf)),
           links: null,
         });
       } catch (error) {
-        // A document whose index does not open any more is listed but not found; it can be deleted and added again.
+        // A document whose passages do not open any more is listed but not found; it can be deleted and added again.
         if (!(error instanceof AppError) || error.code.startsWith('storage/')) throw error;
       }
     }
@@ -444,16 +444,10 @@ export function createLibrary(tools: ImportTools): Library {
       onPhase('indexing');
       const rows = chunkDocument({ docId: id, title, sections: read.sections });
       if (rows.length === 0) throw new AppError('document/empty', { name: file.name });
-      const builder = createLexicalBuilder();
-      for (const row of rows) builder.add(row);
-      const lexical = builder.finish();
+      const lexical = indexPassages(rows);
       const passages = encodePassages(rows, 0);
       onPhase('storing');
-      const part = { first: 0, count: rows.length };
-      const parts = [
-        rowsOf(passages, { ...part, file: 'passages.bin', kind: 'passages', bytes: passages.length }),
-        rowsOf(lexical, { ...part, file: 'lexical.bin', kind: 'lexical', bytes: lexical.length }),
-      ].map(([row, blocks]) => ({ part: row, blocks }));
+      const parts = [documentPart(passages, 'passages', rows.length), documentPart(lexical, 'lexical', rows.length)].map(([row, blocks]) => ({ part: row, blocks }));
       const { type, pages } = read;
       await store.addDocument({ id, name: file.name, title, type, sha256, bytes: file.size, pages, passages: rows.length }, parts);
       return id;

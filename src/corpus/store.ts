@@ -127,6 +127,8 @@ export interface Store {
 
   documents(): Promise<readonly DocumentRow[]>;
   addDocument(row: Omit<DocumentRow, 'order'>, parts: readonly { readonly part: PartRow; readonly blocks: readonly Uint8Array[] }[]): Promise<DocumentRow>;
+  /** Puts a part in the place of the one with its name; nothing where the document is gone. */
+  replaceDocumentPart(id: string, part: PartRow, blocks: readonly Uint8Array[]): Promise<void>;
   deleteDocument(id: string): Promise<void>;
   deleteDocuments(): Promise<void>;
   vectors(document: string): Promise<readonly VectorRow[]>;
@@ -289,6 +291,12 @@ export function createStore(options: StoreOptions = {}): Store {
         tx.put('documents', [row.id], stored);
         for (const { part, blocks } of parts) putBlocks(tx, 'own', row.id, part, blocks);
         return stored;
+      }),
+    replaceDocumentPart: (id, part, blocks) =>
+      write(['documents', 'parts', 'blocks'], id, part.bytes, async (tx) => {
+        if ((await getOne(tx, 'documents', [id], documentRow)) === null) return;
+        tx.remove('blocks', ['own', id, part.file]);
+        putBlocks(tx, 'own', id, part, blocks);
       }),
     deleteDocument: (id) =>
       write(['documents', 'parts', 'blocks', 'vectors'], id, 0, async (tx) => {

@@ -5,7 +5,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { completions } from '../../src/corpus/completion.ts';
-import { documentFrequencies, openLexicalSegment } from '../../src/corpus/lexical.ts';
+import { documentFrequencies } from '../../src/corpus/frequencies.ts';
+import { openLexicalSegment } from '../../src/corpus/lexical.ts';
 import { openLinks, openTitles } from '../../src/corpus/links.ts';
 import { parsePassageId, toPassage, type PassageRow } from '../../src/corpus/passages.ts';
 import type { Passage, PassageRef, Retriever } from '../../src/corpus/retriever.ts';

@@ -5,7 +5,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { analyse, isStopTerm } from '../../src/corpus/analysis.ts';
-import { documentFrequencies } from '../../src/corpus/lexical.ts';
+import { documentFrequencies } from '../../src/corpus/frequencies.ts';
 import { toPassage } from '../../src/corpus/passages.ts';
 import type { RankWeights } from '../../src/corpus/rank.ts';
 import type { Passage, SearchRequest, WeightedTerm } from '../../src/corpus/retriever.ts';

@@ -5,7 +5,8 @@ import { analyse, englishAnalysis, hasPhrase, queryTerms, quotedPhrases, termOf,
 import { layout } from '../../../src/corpus/lexical-format.ts';
 import { createTop } from '../../../src/corpus/lexical-top.ts';
 import { createLexicalBuilder, type LexicalFields } from '../../../src/corpus/lexical-builder.ts';
-import { defaultScheme, documentFrequencies, lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters } from '../../../src/corpus/lexical.ts';
+import { documentFrequencies } from '../../../src/corpus/frequencies.ts';
+import { defaultScheme, lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters } from '../../../src/corpus/lexical.ts';
 
 function segmentOf(rows: readonly LexicalFields[], analysis?: Analysis): Uint8Array<ArrayBuffer> {
   const builder = createLexicalBuilder(analysis);

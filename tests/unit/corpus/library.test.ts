@@ -44,6 +44,28 @@ describe('own documents', () => {
     }
   });
 
+  it('whose word index is of an older version are indexed anew from their passages, once', async () => {
+    const factory = freshFactory();
+    const text = long('slate', 120);
+    await open(factory).addDocuments([file('a.txt', text), file('b.txt', 'Peat.')], never, () => {});
+    const { store } = openTestStore(factory);
+    const place = { id: 'own', digest: 'a.txt', file: 'lexical.bin', block: 0 };
+    const [fresh] = await store.blocks([place]);
+    const part = (await store.parts('own', 'a.txt')).find(({ file: name }) => name === 'lexical.bin');
+    if (fresh === null || fresh === undefined || part === undefined) throw new Error('no index');
+    const old = fresh.slice();
+    old[4] = 1;
+    await store.replaceDocumentPart('a.txt', part, [old]);
+    for (let session = 0; session < 2; session++) {
+      const library = open(factory);
+      expect((await find(library, 'slate', 50)).length).toBe((await library.snapshot()).documents[0]?.passages);
+      expect((await find(library, 'peat')).length).toBe(1);
+      expect((await store.blocks([place]))[0]).toEqual(fresh);
+    }
+    await store.replaceDocumentPart('gone.txt', part, [old]);
+    expect(await store.parts('own', 'gone.txt')).toEqual([]);
+  });
+
   it('gives every passage of a long document by its id', async () => {
     const library = open();
     await library.addDocuments([file('a #1 50%.txt', long('slate', 120))], never, () => {});
