@@ -2,13 +2,14 @@
 import type { Script } from '../../src/engine/backends/scripted.ts';
 import { askInPage, eventsOf, expect, test } from '../fixtures/page.ts';
 
-const question = 'In which city was the architect who designed the Musikverein in Vienna born?';
+/** Its wording has no form that code takes apart, so the model plans. */
+const question = 'The architect who designed the Musikverein in Vienna, in which city was he born?';
 const steps = { steps: ['Who designed the Musikverein in Vienna?', 'In which city was #1 born?'] };
 
 /** Every answer takes long enough to close the page in the middle. */
 const slow: Script = {
   responses: [
-    { when: 'PLAN\\nQuestion: In which city[^\\n]*\\s*$', say: steps, delayMs: 300 },
+    { when: 'PLAN\\nQuestion: The architect[^\\n]*\\s*$', say: steps, delayMs: 300 },
     { when: 'Question: Who designed the Musikverein in Vienna\\?\\n(?:\\d+\\. [^\\n]*\\n?)+\\s*$', say: { sentence: 1, answer: 'Theophil Hansen' }, delayMs: 300 },
     { when: 'Question: In which city was Theophil Hansen born\\?\\n(?:\\d+\\. [^\\n]*\\n?)+\\s*$', say: { sentence: 1, answer: 'Copenhagen' }, delayMs: 2500 },
   ],

@@ -24,7 +24,7 @@ export function TableView({ app, run, table }: { readonly app: App; readonly run
           {plural(table.rows.length, 'row')}, {formatCount(filled)} of {plural(total, 'cell')} filled{isLive ? '. It goes on' : ''}
         </p>
       </div>
-      <div class="table-scroll" role="region" aria-labelledby="table-heading" tabIndex={0}>
+      <div class="table-scroll" role="region" aria-label="Rows and columns" tabIndex={0}>
         <table>
           <thead>
             <tr>
