@@ -133,18 +133,18 @@ export function LabView({ services }: { readonly services: LabServices }) {
         </fieldset>
         <fieldset disabled={isRunning}>
           <legend>Methods</legend>
-          {offered.map((method) => (
-            <p key={method.id}>
-              <label title={method.description}><input type="checkbox" checked={chosen.has(method.id)} onChange={() => toggle(method.id)} /> {method.label}</label>
-            </p>
-          ))}
+          <div class="lab-methods">
+            {offered.map((method) => (
+              <label key={method.id} title={method.description}><input type="checkbox" checked={chosen.has(method.id)} onChange={() => toggle(method.id)} /> {method.label}</label>
+            ))}
+          </div>
           {llm === null ? <p class="soft">No language model is loaded: only methods without one are offered.</p> : null}
         </fieldset>
         <div class="player">
           {isRunning ? (
             <button type="button" onClick={() => controller.current?.abort()}>Stop</button>
           ) : (
-            <button type="submit" disabled={questions.length === 0 || chosen.size === 0}>{items.length === 0 ? 'Run' : 'Go on'}</button>
+            <button type="submit" class="lab-run" disabled={questions.length === 0 || chosen.size === 0}>{items.length === 0 ? 'Run' : 'Go on'}</button>
           )}
           <span role="status" data-testid="lab-progress">{progressText(progress, isRunning)}</span>
         </div>
