@@ -9,7 +9,7 @@ import type { DeviceVerdict } from './engine/device.ts';
 import type { LlmInfo } from './engine/llm.ts';
 import type { EmbedderInfo } from './engine/embedder.ts';
 import type { ModelStatus } from './engine/models.ts';
-import type { AgentSettings } from './agent/harness.ts';
+import type { AgentSettings } from './agent/settings.ts';
 import type { Experiment } from './lab/experiment.ts';
 import type { RunSummary, StorageNotice } from './corpus/worker-api.ts';
 import type { OnProgress, Progress } from './progress.ts';

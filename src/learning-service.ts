@@ -2,7 +2,8 @@
  * `Learning` of the page: keeps confirmed answers, feedback, trajectories, parts and their records in the store's settings, runs iterations with the live models, and
  * hands the parts that are switched on to runs. What was learned never leaves the device but through `exports`.
  */
-import { runMethod, type AgentSettings } from './agent/harness.ts';
+import { runMethod } from './agent/harness.ts';
+import type { AgentSettings } from './agent/settings.ts';
 import { answerKey } from './agent/trajectories.ts';
 import type { AgentEvent } from './agent/events.ts';
 import type { ConfirmedAnswer, Learning, LearningProgress, LearningStatus, UserEdit } from './api.ts';

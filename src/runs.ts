@@ -7,7 +7,8 @@ import { decodeCachedCall, recallingLlm, type CachedCall, type CallCache } from 
 import type { AgentEvent, Plan } from './agent/events.ts';
 import { editedPlan, type Revision } from './agent/edits.ts';
 import { decodeEvents } from './agent/event-log.ts';
-import { defaultSettings, runMethod, settingsOn, type AgentDeps, type AgentSettings } from './agent/harness.ts';
+import type { AgentDeps } from './agent/harness.ts';
+import { defaultSettings, settingsOn, type AgentSettings } from './agent/settings.ts';
 import { assertValid } from './agent/plan.ts';
 import type { AskOptions, BrokenRun, History, Run } from './api.ts';
 import type { Retriever } from './corpus/retriever.ts';
@@ -128,7 +129,7 @@ export function createRuns(options: RunsOptions): Runs {
         const text = began?.kind === 'runStarted' ? began.question : question;
         const llm = options.liveLlm();
         // The methods come with the first question: the first screen needs none of them.
-        const { methodById } = await import('./agent/methods/registry.ts');
+        const [{ methodById }, { runMethod }] = await Promise.all([import('./agent/methods/registry.ts'), import('./agent/harness.ts')]);
         const method = methodById(asked.method ?? (llm === null ? 'extractive' : 'foray'));
         if (method === undefined) {
           yield fail(new AppError('run/unknown-method', { method: asked.method ?? '' }));

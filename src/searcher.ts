@@ -2,7 +2,7 @@
  * Joins workers, engine and agent to the `Searcher` of `api.ts`. The main thread coordinates here: it embeds queries, feeds the embedding of own documents,
  * runs the agent loop, and hands everything else to the workers.
  */
-import { settingsOn } from './agent/harness.ts';
+import { settingsOn } from './agent/settings.ts';
 import { prefix } from './agent/prompts.ts';
 import type { CorpusStatus, DocumentStatus, Library, Searcher } from './api.ts';
 import { permittedLocks } from './corpus/locks.ts';
@@ -12,14 +12,13 @@ import { spawnCorpusWorker, type CorpusSummary, type CorpusWorkerApi, type Libra
 import { probeDevice } from './engine/device.ts';
 import { checkGoldenVectors, type Embedder, type EmbedderInfo } from './engine/embedder.ts';
 import { createHost } from './engine/host.ts';
-import { listwiseReranker } from './engine/reranker.ts';
 import { complete, type Llm } from './engine/llm.ts';
 import { spawnEmbedWorker, spawnLlmWorker, type EmbedWorkerApi, type LlmWorkerApi } from './engine/worker-api.ts';
 import { abortError, AppError, fromWire, isAbort } from './errors.ts';
 import type { Adapter } from './learning/adapter.ts';
 import { adapted } from './learning/parts.ts';
 import { spawnLearningWorker, type LearningWorkerApi } from './learning/worker-api.ts';
-import { createLearningService } from './learning-service.ts';
+import { lateLearningService } from './late-learning.ts';
 import { createModelService, decodeLocalModels, type LocalModels } from './model-service.ts';
 import { createRuns } from './runs.ts';
 
@@ -178,7 +177,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
       const find = (plain: SearchRequest): Promise<SearchResult> => searchWith(adapter, plain, signal);
       if (request.rerank !== true) return find(request);
       const judge = models.liveLlm;
-      const reranker = (await models.rerankerAtHand(signal)) ?? (judge === null ? null : listwiseReranker(judge));
+      const reranker = (await models.rerankerAtHand(signal)) ?? (judge === null ? null : (await import('./engine/reranker.ts')).listwiseReranker(judge));
       return reranker === null ? find(request) : searchReranked(request, find, reranker, () => performance.now(), signal);
     },
     passage: (id) => corpus.call('passage', { id }),
@@ -267,7 +266,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
   });
 
   const learningHost = createHost<LearningWorkerApi>({ name: 'learning', spawn: spawnLearningWorker, idleSeconds: 60 });
-  const learning = createLearningService({
+  const learning = lateLearningService({
     setting: (name) => corpus.call('setting', { name }),
     saveSetting: (name, value) => corpus.call('saveSetting', { name, value }),
     events: (id) => runs.history.events(id),

@@ -6,7 +6,8 @@
 import type { GenericSchema, InferOutput } from 'valibot';
 import { AppError, isAbort, toWire, type ErrorCode } from '../errors.ts';
 import type { Hit, Neighbours, Passage, Retriever, SearchRequest, TermFrequencies, WeightedTerm } from '../corpus/retriever.ts';
-import { complete, completeJson, type ContinuationScore, type Decoded, type GenerateRequest, type GenerateResult, type Llm, type LlmInfo, type Message } from '../engine/llm.ts';
+import { completeJson, type Decoded } from '../engine/constrained.ts';
+import { complete, type ContinuationScore, type GenerateRequest, type GenerateResult, type Llm, type Message } from '../engine/llm.ts';
 import { recallingLlm, recallingRetriever, type CallCache } from './calls.ts';
 import type { AgentEvent, AgentEventBody, Answer, AnswerSentence, CallPurpose, Citation, Cost, Evidence, Plan, StateSummary, StopReason } from './events.ts';
 import { editedQuery, givenAnswer, keptHits, type Revision } from './edits.ts';
@@ -15,67 +16,7 @@ import { reordered, withExemplars, type Learned } from './learned.ts';
 import { prefix } from './prompts.ts';
 import { Replay } from './replay.ts';
 import { changesState, emptyState, reduceState, refusedNote, summaryOf, type RunState } from './state.ts';
-
-/** METHODS §13, with the token limits that a CPU can bear. */
-export interface AgentSettings {
-  /** Passages shown to the model in rounds 1, 2, 3… of a sub-question (OPERA's depth schedule). Its length is the number of rounds. */
-  readonly depths: readonly number[];
-  /** Passages retrieved per search. */
-  readonly retrieve: number;
-  readonly maxLlmCalls: number;
-  readonly maxSearches: number;
-  readonly maxWallMs: number;
-  /** Tokens of packed sentences per reading. */
-  readonly evidenceTokens: number;
-  /** How the question is read as a whole when the plan fails: five whole passages (about a thousand tokens), or packed sentences where prompt work is dear. */
-  readonly wholeReading: 'passages' | 'sentences';
-  /** Plans of plain forms and facts in known forms are made and read by code, before any model is asked. */
-  readonly byCode: boolean;
-  /** Characters of a question that are kept. */
-  readonly maxQuestionCharacters: number;
-  readonly temperature: number;
-  readonly seed: number;
-  readonly dense: boolean;
-  readonly links: boolean;
-  /** Sampled trajectories or plans of one question, where a method samples (METHODS §13: 3, at most 5). */
-  readonly samples: number;
-  /** Temperature of what is sampled. */
-  readonly sampleTemperature: number;
-  /** Exponent of an answer's length in its likelihood, and temperature of the likelihoods (METHODS §3.2). */
-  readonly alpha: number;
-  readonly tau: number;
-  /** What a round of search may cost in confidence of the answer, 0 (thorough) to 1 (quick); METHODS §4.3. */
-  readonly costWeight: number;
-  /** Tell whole prompts and outputs as events (`prompted`); logs grow tenfold. */
-  readonly keepPrompts: boolean;
-}
-
-export const defaultSettings: AgentSettings = {
-  depths: [5, 10, 15],
-  retrieve: 20,
-  maxLlmCalls: 24,
-  maxSearches: 24,
-  maxWallMs: 30 * 60_000,
-  evidenceTokens: 320,
-  wholeReading: 'sentences',
-  byCode: true,
-  maxQuestionCharacters: 4000,
-  temperature: 0,
-  seed: 13,
-  dense: true,
-  links: true,
-  samples: 3,
-  sampleTemperature: 0.8,
-  alpha: 0,
-  tau: 1,
-  costWeight: 0.05,
-  keepPrompts: false,
-};
-
-/** The defaults where the model runs. Prompt work is what a CPU has least of (FACTS): a GPU or a server reads twice as much evidence a step. */
-export function settingsOn(device: LlmInfo['device'] | null): AgentSettings {
-  return device === 'wasm' ? defaultSettings : { ...defaultSettings, evidenceTokens: defaultSettings.evidenceTokens * 2, wholeReading: 'passages' };
-}
+import type { AgentSettings } from './settings.ts';
 
 export interface AgentDeps {
   /** null: only methods that need no model. */

@@ -1,10 +1,7 @@
 /**
- * The contract of a language model, whatever runs it. Owns the request and event shapes and the validation of constrained output.
+ * The contract of a language model, whatever runs it. Owns the request and event shapes; `constrained.ts` validates constrained output.
  * Backends live in `backends/`, one file each; the worker serves this interface to the main thread.
  */
-import type { GenericSchema, InferOutput } from 'valibot';
-import { safeParse } from 'valibot';
-import { toJsonSchema } from '@valibot/to-json-schema';
 import { AppError } from '../errors.ts';
 
 export interface Message {
@@ -98,68 +95,4 @@ export async function complete(llm: Llm, request: GenerateRequest, signal: Abort
     else return event.result;
   }
   throw new AppError('engine/empty-output');
-}
-
-export type Decoded<T> =
-  | { readonly ok: true; readonly value: T; readonly result: GenerateResult }
-  | { readonly ok: false; readonly reason: string; readonly result: GenerateResult };
-
-/**
- * One JSON value of `schema` from the model: constrained by the engine's grammar, then validated here whatever the engine promised.
- * A text that is not valid is data (`ok: false`), not an exception: the caller decides whether to repair, retry or fall back. No text at all is `engine/empty-output`.
- */
-export async function completeJson<S extends GenericSchema>(
-  llm: Llm,
-  schema: S,
-  request: Omit<GenerateRequest, 'schema'>,
-  signal: AbortSignal,
-  onText?: (delta: string) => void,
-): Promise<Decoded<InferOutput<S>>> {
-  const result = await complete(llm, { ...request, schema: jsonSchemaOf(schema) }, signal, onText);
-  if (result.text.trim() === '') throw new AppError('engine/empty-output');
-  const json = firstJsonValue(result.text);
-  if (json === undefined) return { ok: false, reason: result.finish === 'length' ? 'the output was cut off' : 'the output is not JSON', result };
-  const parsed = safeParse(schema, json);
-  if (!parsed.success) return { ok: false, reason: parsed.issues.map((issue) => issue.message).join('; '), result };
-  return { ok: true, value: parsed.output, result };
-}
-
-const schemaCache = new WeakMap<GenericSchema, JsonSchema>();
-
-/** The JSON Schema that a grammar is made from; closed objects, all properties in the order they are declared. */
-export function jsonSchemaOf(schema: GenericSchema): JsonSchema {
-  let json = schemaCache.get(schema);
-  if (json === undefined) {
-    const { $schema: _, ...rest } = toJsonSchema(schema, { errorMode: 'ignore' }) as Record<string, unknown>;
-    json = rest;
-    schemaCache.set(schema, json);
-  }
-  return json;
-}
-
-/** The first complete JSON object or array in a text (engines without a grammar wrap it in prose or a code fence); undefined if there is none. */
-export function firstJsonValue(text: string): unknown {
-  const start = text.search(/[{[]/);
-  if (start < 0) return undefined;
-  let depth = 0;
-  let inString = false;
-  for (let i = start; i < text.length; i++) {
-    const c = text[i];
-    if (inString) {
-      if (c === '\\') i++;
-      else if (c === '"') inString = false;
-    } else if (c === '"') inString = true;
-    else if (c === '{' || c === '[') depth++;
-    else if (c === '}' || c === ']') {
-      depth--;
-      if (depth === 0) {
-        try {
-          return JSON.parse(text.slice(start, i + 1)) as unknown;
-        } catch {
-          return undefined;
-        }
-      }
-    }
-  }
-  return undefined;
 }

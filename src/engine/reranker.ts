@@ -4,7 +4,8 @@
  */
 import * as v from 'valibot';
 import { AppError } from '../errors.ts';
-import { completeJson, type Llm } from './llm.ts';
+import { completeJson } from './constrained.ts';
+import type { Llm } from './llm.ts';
 
 export interface RerankInput {
   readonly title: string;

@@ -3,7 +3,7 @@
  * A configuration is JSON or the default export of a TypeScript file; everything in it can be told by flags as well.
  */
 import * as v from 'valibot';
-import type { AgentSettings } from '../agent/harness.ts';
+import type { AgentSettings } from '../agent/settings.ts';
 import { AppError } from '../errors.ts';
 import { experimentSchema, noiseShare, type ExperimentSpec } from './experiment.ts';
 

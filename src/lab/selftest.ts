@@ -4,7 +4,8 @@
  */
 import { edgeF1, planReward, scorePlan, goldPlan } from '../agent/decomposition.ts';
 import { verbatim } from '../agent/evidence.ts';
-import { CitationList, defaultSettings, runMethod, type Method } from '../agent/harness.ts';
+import { CitationList, runMethod, type Method } from '../agent/harness.ts';
+import { defaultSettings } from '../agent/settings.ts';
 import { effectiveSize, marginalise, weightsOf } from '../agent/trajectories.ts';
 import { methodById } from '../agent/methods/registry.ts';
 import type { AgentEvent } from '../agent/events.ts';

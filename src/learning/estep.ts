@@ -7,7 +7,8 @@ import * as v from 'valibot';
 import type { AnswerLogp } from '../agent/events.ts';
 import { answerTurn, prefix, type Fact } from '../agent/prompts.ts';
 import { effectiveSize, isInformative, logLikelihood, softmax, type LikelihoodOptions } from '../agent/trajectories.ts';
-import { complete, jsonSchemaOf, type Llm, type Message } from '../engine/llm.ts';
+import { jsonSchemaOf } from '../engine/constrained.ts';
+import { complete, type Llm, type Message } from '../engine/llm.ts';
 import { factsOf, type Sample } from './samples.ts';
 
 export interface TrainQuestion {

@@ -3,7 +3,7 @@
  * queries, when to stop. Off unless switched on; plain text that can be read, edited and deleted; it stays on this device and is no part of any export. Pure.
  */
 import * as v from 'valibot';
-import type { AgentSettings } from '../agent/harness.ts';
+import type { AgentSettings } from '../agent/settings.ts';
 
 export const profileSchema = v.object({
   enabled: v.boolean(),

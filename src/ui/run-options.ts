@@ -1,6 +1,7 @@
 /** How a question is pursued: the chosen method and the wishes for a run, and which of them a method heeds. Pure. */
 import type { RunEdit } from '../agent/events.ts';
-import type { AgentSettings, Method } from '../agent/harness.ts';
+import type { Method } from '../agent/harness.ts';
+import type { AgentSettings } from '../agent/settings.ts';
 import type { Preferences } from './preferences.ts';
 
 export const methodKinds: Readonly<Record<Method['kind'], readonly [title: string, about: string]>> = {

@@ -9,7 +9,7 @@ import { mkdir, open, readdir, readFile, rename, writeFile } from 'node:fs/promi
 import { cpus, release, type } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import * as v from 'valibot';
-import { defaultSettings } from '../../src/agent/harness.ts';
+import { defaultSettings } from '../../src/agent/settings.ts';
 import { methodById, methods as allMethods } from '../../src/agent/methods/registry.ts';
 import { cellsOf, settingsOf, shareOf, type Matrix, type Setting } from '../../src/lab/matrix.ts';
 import { itemKey, readRunFile, runRecordOf, type ItemRecord, type RunSettings } from '../../src/lab/record.ts';

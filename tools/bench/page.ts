@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { chromium, type BrowserContext, type Page } from '@playwright/test';
 import type { CachedCall, CallCache } from '../../src/agent/calls.ts';
 import type { AgentEvent } from '../../src/agent/events.ts';
-import type { AgentSettings } from '../../src/agent/harness.ts';
+import type { AgentSettings } from '../../src/agent/settings.ts';
 import type { Searcher } from '../../src/api.ts';
 import type { Experiment } from '../../src/lab/experiment.ts';
 import type { Request } from '../../src/lab/runner.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentEvent, RunEdit } from '../../../src/agent/events.ts';
 import { addEdit, affectedSteps, editedQuery, givenAnswer } from '../../../src/agent/edits.ts';
-import { defaultSettings, runMethod } from '../../../src/agent/harness.ts';
+import { runMethod } from '../../../src/agent/harness.ts';
+import { defaultSettings } from '../../../src/agent/settings.ts';
 import { methodById } from '../../../src/agent/methods/registry.ts';
 import { planFromSteps } from '../../../src/agent/plan.ts';
 import { scriptedLlm, toyQuestion, toyRetriever, toyScript } from '../../fixtures/toy.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentEvent } from '../../../src/agent/events.ts';
 import { decodeEvent, decodeEvents } from '../../../src/agent/event-log.ts';
-import { defaultSettings, runMethod } from '../../../src/agent/harness.ts';
+import { runMethod } from '../../../src/agent/harness.ts';
+import { defaultSettings } from '../../../src/agent/settings.ts';
 import { methodById } from '../../../src/agent/methods/registry.ts';
 import { AppError, toWire } from '../../../src/errors.ts';
 import { bridgePlan, fakeEvidence } from '../../fixtures/fake-searcher.ts';

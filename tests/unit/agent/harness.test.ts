@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
 import type { AgentEvent, Answer, Plan } from '../../../src/agent/events.ts';
-import { cleanQuestion, defaultSettings, runMethod, type AgentDeps, type AgentSettings } from '../../../src/agent/harness.ts';
+import { cleanQuestion, runMethod, type AgentDeps } from '../../../src/agent/harness.ts';
+import { defaultSettings, type AgentSettings } from '../../../src/agent/settings.ts';
 import { methodById } from '../../../src/agent/methods/registry.ts';
 import { planFromSteps } from '../../../src/agent/plan.ts';
 import { passage, scriptedLlm, toyPassages, toyQuestion, toyRetriever, toyScript, type Script } from '../../fixtures/toy.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { defaultSettings } from '../../../src/agent/harness.ts';
+import { defaultSettings } from '../../../src/agent/settings.ts';
 import { estimateTokens } from '../../../src/agent/evidence.ts';
 import { methodById, methods } from '../../../src/agent/methods/registry.ts';
 import { all, checkAnswer, checkStream, collect, last, startRun } from '../../fixtures/agent-run.ts';

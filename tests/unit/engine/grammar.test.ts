@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { grammarOf, literal } from '../../../src/engine/grammar.ts';
-import { jsonSchemaOf } from '../../../src/engine/llm.ts';
+import { jsonSchemaOf } from '../../../src/engine/constrained.ts';
 
 /** Turns a grammar of ours into a regular expression: its rules are not recursive. */
 function asRegExp(grammar: string): RegExp {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { AgentEvent } from '../../../src/agent/events.ts';
-import { defaultSettings, runMethod, type AgentDeps } from '../../../src/agent/harness.ts';
+import { runMethod, type AgentDeps } from '../../../src/agent/harness.ts';
+import { defaultSettings } from '../../../src/agent/settings.ts';
 import { methodById } from '../../../src/agent/methods/registry.ts';
 import type { Question } from '../../../src/lab/datasets.ts';
 import { canary, experimentFor, noiseShare, obeyed, withExperiment, wordingOf, type ExperimentSpec } from '../../../src/lab/experiment.ts';

@@ -1,7 +1,8 @@
 /** What is kept of good trajectories and how a run uses it: bank, archive, samples, gate examples, profile, records. */
 import { describe, expect, it } from 'vitest';
 import type { AgentEvent } from '../../../src/agent/events.ts';
-import { defaultSettings, runMethod, type AgentDeps } from '../../../src/agent/harness.ts';
+import { runMethod, type AgentDeps } from '../../../src/agent/harness.ts';
+import { defaultSettings } from '../../../src/agent/settings.ts';
 import { methodById } from '../../../src/agent/methods/registry.ts';
 import { buildArchive, coverage } from '../../../src/learning/archive.ts';
 import { bankLimit, buildBank, chooseExemplars, exampleBudget, exemplarMessages, type Exemplar } from '../../../src/learning/bank.ts';

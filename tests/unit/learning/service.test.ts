@@ -1,7 +1,8 @@
 /** The page's `Learning` over a store in memory, the toy corpus and a scripted model: feedback, a whole iteration, stopping and going on, switching, deleting, exports. */
 import { describe, expect, it } from 'vitest';
 import type { AgentEvent } from '../../../src/agent/events.ts';
-import { defaultSettings, runMethod } from '../../../src/agent/harness.ts';
+import { runMethod } from '../../../src/agent/harness.ts';
+import { defaultSettings } from '../../../src/agent/settings.ts';
 import { methodById } from '../../../src/agent/methods/registry.ts';
 import type { Llm } from '../../../src/engine/llm.ts';
 import { createLearningService, leastConfirmed, type LearningService } from '../../../src/learning-service.ts';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentEvent, AgentEventBody, Cost } from '../../../src/agent/events.ts';
-import { defaultSettings, runMethod } from '../../../src/agent/harness.ts';
+import { runMethod } from '../../../src/agent/harness.ts';
+import { defaultSettings } from '../../../src/agent/settings.ts';
 import { methodById } from '../../../src/agent/methods/registry.ts';
 import { AppError, toWire } from '../../../src/errors.ts';
 import { liveNode, reduceRun, releasePlan, replayRun, stageOf, startRun, stepsDone, type RunView } from '../../../src/ui/state.ts';
