@@ -221,7 +221,12 @@ export function createRuns(options: RunsOptions): Runs {
     async broken() {
       const [newest] = await corpus.call('runs', undefined);
       if (newest === undefined || newest.id === running) return null;
-      const free = await claim(locks, lockName(newest.id), true);
+      // A page that was just reloaded may still be letting go of its run; one that is alive does not.
+      let free = await claim(locks, lockName(newest.id), true);
+      for (let tries = 0; free === null && tries < 4; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 400));
+        free = await claim(locks, lockName(newest.id), true);
+      }
       if (free === null) return null;
       free();
       const earlier = await earlierRun(newest.id);

@@ -159,7 +159,9 @@ function finalClause(text: string): { step: string; rest: string } | null {
   // After "did" or "was" the question's own verb stands behind the clause.
   const isPlace = /^(?:in|at|on) (?:which|what) [\p{Ll} ]+ (?:is|was)\s*$/iu.test(before);
   const ending = /\b(?:did|does|do)\b/i.test(before) ? infinitive : /\b(?:is|was|are|were)\s*$/i.test(before) ? participle : null;
-  const verb = ending === null ? '' : (ending.exec(whole)?.[0] ?? '');
+  const found = ending === null ? '' : (ending.exec(whole)?.[0] ?? '');
+  // "… the town where she was born": the verb is the clause's own.
+  const verb = found !== '' && /\b(?:is|was|are|were|been|did)$/.test(whole.slice(0, -found.length).trim()) ? '' : found;
   // "In which county is the place where she died?" asks for no more than the place.
   if (ending !== null && verb === '' && !isPlace) return null;
   const clause = verb === '' ? whole : whole.slice(0, -verb.length).trim();

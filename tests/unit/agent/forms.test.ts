@@ -18,6 +18,7 @@ describe('questions taken apart by their form', () => {
     ['What is the enrollment at the university where Lantern Hall is located?', ['In which university is Lantern Hall located?', 'What is the enrollment at #1?']],
     ['What river flows through the city Orrin Vale played for before Karr?', ['Which is the city that Orrin Vale played for before Karr?', 'What river flows through #1?']],
     ['In which town was the engineer who built the Tarn Viaduct in Karr born?', ['Which engineer built the Tarn Viaduct in Karr?', 'In which town was #1 born?']],
+    ['In which country is the town where Mira Lund was born?', ['In which town was Mira Lund born?', 'In which country is #1?']],
     ['In which county is the place where Mira Lund died?', ['Which is the place where Mira Lund died?', 'In which county is #1?']],
     // Comparisons.
     ['Which was opened first, the Norrow Bridge or the Tarn Viaduct?', ['When was the Norrow Bridge opened?', 'When was the Tarn Viaduct opened?']],
