@@ -84,12 +84,15 @@ const roleForms: Readonly<Record<string, readonly Pattern[]>> = {
   author: [at(`\\b(?:written|authored)\\s(?:and\\s[\\p{Ll}-]+\\s)?${by}`, 'sentence', 4, true), at(`\\b(?:novel|book|play|poem|story|work|memoir|collection|series)\\b[^.]{0,40}?\\s${by}`, 'sentence', 2, true)],
   producer: [at(`\\bproduced\\s(?:and\\s[\\p{Ll}-]+\\s)?${by}`, 'sentence', 4, true)],
   founder: [at(`\\b(?:co-)?(?:founded|established|started|created)\\b[^.]{0,50}?\\s${by}`, 'sentence', 6, true), at(`\\bfounder\\s(?:was\\s|is\\s)?(${name})`, 'sentence', 6)],
+  architect: [at(`\\b(?:designed|planned|built)\\s(?:and\\s[\\p{Ll}-]+\\s)?${by}`, 'sentence', 6, true)],
+  painter: [at(`\\bpainted\\s${by}`, 'sentence', 4, true), at(`\\bpainting\\s${by}`, 'sentence', 2, true)],
+  inventor: [at(`\\binvented\\s(?:and\\s[\\p{Ll}-]+\\s)?${by}`, 'sentence', 6, true)],
   publisher: [at(`\\bpublished\\s${by}`, 'sentence', 4, true)],
   father: [at(`\\b(?:son|daughter|child)\\sof\\s(?:the\\s)?(?:[\\p{Ll}-]+\\s|${nationalityPattern}\\s|King\\s|Emperor\\s|Sir\\s|Lord\\s|Dr\\.\\s|Rev\\.\\s)*(${name})`, 'sentence', 8), at(`\\bfather(?:,|\\swas|\\sis)?\\s(?:the\\s)?(?:[\\p{Ll}-]+\\s)*(${name})`, 'sentence', 10)],
   mother: [at(`\\b(?:son|daughter|child)\\sof\\s[^.;]{3,80}?\\s(?:and|by|with)\\s(?:of\\s)?(?:his\\s(?:first\\s|second\\s|third\\s)?(?:wife|consort|concubine|queen),?\\s)?(?:[\\p{Ll}-]+\\s)*(${name})`, 'sentence', 8), at(`\\bmother(?:,|\\swas|\\sis)?\\s(?:the\\s)?(?:[\\p{Ll}-]+\\s)*(${name})`, 'sentence', 10)],
   spouse: [at(`\\b(?:married|wed)\\s(?:to\\s)?(?:the\\s|his\\s|her\\s)?(?:[\\p{Ll}-]+\\s|${nationalityPattern}\\s)*(${name})`, 'sentence', 20), at(`\\b(?:wife|husband|widow|consort|spouse|widower)\\s(?:of|was|is|,)\\s?(?:the\\s)?(?:[\\p{Ll}-]+\\s|${nationalityPattern}\\s|King\\s|Emperor\\s|Sultan\\s|Sir\\s)*(${name})`, 'sentence', 10), at(`\\b(?:his|her)\\s(?:first\\s|second\\s|late\\s)?(?:wife|husband),?\\s(?:[\\p{Ll}-]+\\s)*(${name})`, 'sentence', 12)],
 };
-const sameRole: Readonly<Record<string, string>> = { singer: 'performer', artist: 'performer', writer: 'author', screenwriter: 'author', novelist: 'author', husband: 'spouse', wife: 'spouse', songwriter: 'composer' };
+const sameRole: Readonly<Record<string, string>> = { singer: 'performer', artist: 'performer', writer: 'author', screenwriter: 'author', novelist: 'author', husband: 'spouse', wife: 'spouse', songwriter: 'composer', designer: 'architect', engineer: 'architect', builder: 'architect' };
 
 interface Asked {
   readonly subject: string;

@@ -35,6 +35,8 @@ describe('facts in the forms of encyclopedic leads', () => {
     ['In which country is the village Karr located?', hit('Karr', 'Karr is a village in Isk Rural District, in Tesh County, Yazd Province, Iran.'), 'Iran'],
     ['In which country is Karr located?', hit('Karr', 'Karr is a school in Verona, New Jersey, United States.'), 'United States'],
     ['Who is the performer of the song Night Mill?', hit('Night Mill (song)', '"Night Mill" is a song by American country singer Jon Tesh from his first album.'), 'Jon Tesh'],
+    ['Who is the architect of the Karr Hall?', hit('Karr Hall', 'Karr Hall is a concert hall. It was designed by the architect Jon Tesh in a style of his own.'), 'Jon Tesh'],
+    ['Who is the painter of Night Mill?', hit('Night Mill (painting)', 'Night Mill is an oil painting by the Danish artist Ann Isk.'), 'Ann Isk'],
     ['When was the Karr Bridge opened?', hit('Karr Bridge', 'Karr Bridge crosses the Isk. It was opened to traffic in 1889.'), '1889'],
   ])('%s', (question, source, answer) => {
     const fact = leadFact(question, [source]);
