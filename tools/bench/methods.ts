@@ -10,7 +10,17 @@ import { root } from '../setup.mjs';
 const summarySchema = v.object({
   systems: v.record(
     v.string(),
-    v.object({ method: v.string(), dataset: v.string(), llm: v.string(), setting: v.string(), n: v.number(), em: v.number(), f1: v.number(), llmCalls: v.number(), promptTokens: v.number() }),
+    v.object({
+      method: v.string(),
+      dataset: v.string(),
+      llm: v.string(),
+      setting: v.string(),
+      n: v.number(),
+      em: v.number(),
+      f1: v.number(),
+      llmCalls: v.number(),
+      promptTokens: v.number(),
+    }),
   ),
 });
 export type MeasuredSummary = v.InferOutput<typeof summarySchema>;
