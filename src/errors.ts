@@ -50,7 +50,7 @@ const catalogue = {
   'run/busy': ['A question is being answered already. Stop it first.', true],
   'run/gone': ['The earlier run is no longer stored on this device. Ask the question again.', false],
   'run/unknown-method': ['There is no method named {method}.', false],
-  'lab/bad-row': ['Line {line} of {file} is not {what}: {reason}. Correct the file and start again.', false],
+  'lab/bad-row': ['{unit} {line} of {file} is not {what}: {reason}. Correct the file and start again.', false],
   'lab/bad-config': ['{file} is not a plan for a benchmark run: {reason}. Correct it and start again.', false],
   'lab/over-budget': ['The question took more than {tokens} tokens and was stopped. Allow more, or use a method that needs fewer.', false],
   'lab/timeout': ['The question was not answered within {seconds} s and was stopped. Give it more time or use a smaller model.', true],

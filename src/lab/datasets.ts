@@ -53,6 +53,8 @@ export interface QuestionFile {
 const nonEmpty = v.pipe(v.string(), v.minLength(1));
 const fact = v.tuple([v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))]);
 const triple = v.tuple([v.string(), v.string(), v.string()]);
+/** A test split is published without answers: nothing could be scored. */
+const published = v.pipe(v.optional(v.string(), ''), v.minLength(1, 'the row has no answer, as in a test split; take train or dev'));
 
 const normalisedQuestion = v.object({
   id: nonEmpty,
@@ -80,21 +82,30 @@ const demoQuestion = v.object({
   split: v.optional(v.nullable(v.string()), null),
 });
 
-/** HotpotQA and 2WikiMultihopQA. */
+/** HotpotQA and 2WikiMultihopQA; `level`, `entity_ids`, `evidences_id` and `answer_id` are not needed. */
 const hotpotQuestion = v.object({
   _id: nonEmpty,
   question: nonEmpty,
-  answer: v.optional(v.string(), ''),
+  answer: published,
   type: v.optional(v.nullable(v.string()), null),
   supporting_facts: v.optional(v.array(fact), []),
   context: v.array(v.tuple([v.string(), v.array(v.string())])),
   evidences: v.optional(v.array(triple), []),
 });
 
+/** HotpotQA as tables of columns (Parquet) hold it: `id`, and lists side by side. */
+const hotpotColumns = v.object({
+  id: nonEmpty,
+  context: v.pipe(v.object({ title: v.array(v.string()), sentences: v.array(v.array(v.string())) }),
+    v.check(({ title, sentences }) => title.length === sentences.length, 'titles and sentences differ in number')),
+  supporting_facts: v.optional(v.pipe(v.object({ title: v.array(v.string()), sent_id: v.array(v.number()) }),
+    v.check(({ title, sent_id: at }) => title.length === at.length, 'titles and sentence numbers differ in number'))),
+});
+
 const musiqueQuestion = v.object({
   id: nonEmpty,
   question: nonEmpty,
-  answer: v.optional(v.string(), ''),
+  answer: published,
   answer_aliases: v.optional(v.array(v.string()), []),
   answerable: v.optional(v.boolean(), true),
   paragraphs: v.array(v.object({ idx: v.number(), title: v.string(), paragraph_text: v.string(), is_supporting: v.optional(v.boolean(), false) })),
@@ -102,9 +113,10 @@ const musiqueQuestion = v.object({
 });
 
 /** Bamboogle, or any list of questions and answers. */
-const pair = v.object({ Question: nonEmpty, Answer: v.union([v.string(), v.number(), v.array(v.string())]) });
-const lowerPair = v.object({ question: nonEmpty, answer: v.union([v.string(), v.number(), v.array(v.string())]), id: v.optional(v.string()),
-  type: v.optional(v.string()) });
+const answerList = v.union([v.string(), v.number(), v.array(v.string())], 'it must be a text, a number or a list of texts');
+const pair = v.object({ Question: nonEmpty, Answer: answerList });
+const ownPair = v.object({ question: nonEmpty, answer: answerList, id: v.optional(v.union([nonEmpty, v.number()])),
+  type: v.optional(v.nullable(v.string())), hops: v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1)))) });
 
 const passageRow = v.object({
   id: nonEmpty,
@@ -119,10 +131,10 @@ const passageRow = v.object({
  */
 export function decodeQuestionFile(text: string, name: string, dataset: string): QuestionFile {
   const body = text.replace(/^\uFEFF/, '');
-  const rows = /\.csv$/i.test(name) || (!/^\s*[[{]/.test(body) && /^[^\n]*question/i.test(body)) ? csvRows(body, name) : rowsOf(body, name);
+  const rows: readonly Row[] = /\.csv$/i.test(name) || (!/^\s*[[{]/.test(body) && /^[^\n]*question/i.test(body)) ? csvRows(body, name) : rowsOf(body, name);
   const passages = new Map<string, PassageRecord>();
-  const questions = rows.map(({ value, line }, i) => questionOf(value, { name, line, dataset, number: i + 1, passages }));
-  checkUnique(questions, name);
+  const questions = rows.map((row, i) => questionOf(row.value, { name, row, dataset, number: i + 1, passages }));
+  checkUnique(questions, rows, name);
   return { questions, passages: [...passages.values()] };
 }
 
@@ -133,12 +145,13 @@ export function decodeQuestions(text: string, name: string, dataset: string): re
 
 /** JSON lines `{id, title, text, sent_ends?}`. */
 export function decodePassages(text: string, name: string): PassageRecord[] {
-  const rows = rowsOf(text.replace(/^\uFEFF/, ''), name).map(({ value, line }): PassageRecord => {
-    const { id, title, text: body, sent_ends: ends } = decodeRow(passageRow, value, name, line, 'a passage');
+  const rows = rowsOf(text.replace(/^\uFEFF/, ''), name);
+  const passages = rows.map((row): PassageRecord => {
+    const { id, title, text: body, sent_ends: ends } = decodeRow(passageRow, row, name, 'a passage');
     return { id, title, text: body, sentenceEnds: ends === undefined ? null : utf16Offsets(body, ends) };
   });
-  checkUnique(rows, name);
-  return rows;
+  checkUnique(passages, rows, name);
+  return passages;
 }
 
 /** The files count code points; a character beyond the basic plane takes two UTF-16 units. */
@@ -148,9 +161,16 @@ function utf16Offsets(text: string, codePointOffsets: readonly number[]): number
   return units.length === text.length + 1 ? [...codePointOffsets] : codePointOffsets.map((offset) => units[offset] ?? text.length);
 }
 
+/** A row of a file, and where it stands: a line of JSON lines, a row of an array or a table (whose head is row 1). */
+interface Row {
+  readonly value: unknown;
+  readonly unit: 'Line' | 'Row';
+  readonly line: number;
+}
+
 interface RowPlace {
   readonly name: string;
-  readonly line: number;
+  readonly row: Row;
   readonly dataset: string;
   /** From 1; stands in for an id where the file has none. */
   readonly number: number;
@@ -158,16 +178,20 @@ interface RowPlace {
 }
 
 function questionOf(value: unknown, place: RowPlace): Question {
-  const has = (field: string): boolean => typeof value === 'object' && value !== null && field in value;
-  if (has('paragraphs')) return fromMusique(decodeRow(musiqueQuestion, value, place.name, place.line, 'a MuSiQue question'), place);
-  if (has('context') && has('_id')) return fromHotpot(decodeRow(hotpotQuestion, value, place.name, place.line, 'a HotpotQA or 2Wiki question'), place);
-  if (has('Question')) return fromPair(decodeRow(pair, value, place.name, place.line, 'a question with its answer'), place);
-  if (has('answers')) return fromDemo(decodeRow(demoQuestion, value, place.name, place.line, 'a question'), place);
-  if (has('id') && !Array.isArray((value as { answer?: unknown }).answer)) return fromNormalised(decodeRow(normalisedQuestion, value, place.name, place.line,
-    'a question'), place);
-  const { question, answer, id, type } = decodeRow(lowerPair, value, place.name, place.line, 'a question');
-  return { ...fromPair({ Question: question, Answer: answer }, place), ...(id === undefined ? {} : { id }), type: type ?? null };
+  const fields: Readonly<Record<string, unknown>> = typeof value === 'object' && value !== null ? { ...value } : {};
+  const decoded = <S extends v.GenericSchema>(schema: S, what: string): v.InferOutput<S> => decodeRow(schema, place.row, place.name, what);
+  if ('paragraphs' in fields) return fromMusique(decoded(musiqueQuestion, 'a MuSiQue question'), place);
+  if ('context' in fields && '_id' in fields) return fromHotpot(decoded(hotpotQuestion, 'a HotpotQA or 2Wiki question'), place);
+  if ('context' in fields && 'id' in fields) return fromHotpotColumns(fields, decoded(hotpotColumns, 'a HotpotQA question'), place);
+  if ('Question' in fields) return fromPair(decoded(pair, 'a question with its answer'), place);
+  if ('answers' in fields) return fromDemo(decoded(demoQuestion, 'a question'), place);
+  if (normalisedFields.some((field) => field in fields)) return fromNormalised(decoded(normalisedQuestion, 'a question'), place);
+  const { question, answer, id, type, hops } = decoded(ownPair, 'a question with its answer');
+  return { ...fromPair({ Question: question, Answer: answer }, place), ...(id === undefined ? {} : { id: String(id) }), type: type ?? null, hops: hops ?? null };
 }
+
+/** Any of them tells a normalised row from one's own question with its answer. */
+const normalisedFields = ['aliases', 'supporting_passage_ids', 'supporting_titles', 'supporting_facts', 'decomposition', 'evidences', 'selection'] as const;
 
 function fromNormalised(row: v.InferOutput<typeof normalisedQuestion>, { dataset }: RowPlace): Question {
   const gold: GoldPassage[] =
@@ -198,10 +222,20 @@ function fromDemo(row: v.InferOutput<typeof demoQuestion>, { dataset }: RowPlace
   };
 }
 
+function fromHotpotColumns(fields: Readonly<Record<string, unknown>>, columns: v.InferOutput<typeof hotpotColumns>, place: RowPlace): Question {
+  const facts = columns.supporting_facts;
+  const value = {
+    ...fields, _id: columns.id,
+    context: columns.context.title.map((title, i) => [title, columns.context.sentences[i]]),
+    supporting_facts: facts?.title.map((title, i) => [title, facts.sent_id[i]]),
+  };
+  return fromHotpot(decodeRow(hotpotQuestion, { ...place.row, value }, place.name, 'a HotpotQA question'), place);
+}
+
 function fromHotpot(row: v.InferOutput<typeof hotpotQuestion>, { dataset, passages }: RowPlace): Question {
   for (const [title, sentences] of row.context) {
     const text = sentences.join('').trim();
-    if (text === '' || passages.has(title)) continue;
+    if (text === '') continue;
     const ends: number[] = [];
     let at = -(sentences.join('').length - sentences.join('').trimStart().length);
     for (const sentence of sentences) {
@@ -209,7 +243,7 @@ function fromHotpot(row: v.InferOutput<typeof hotpotQuestion>, { dataset, passag
       const end = Math.min(text.length, at);
       if (end > (ends.at(-1) ?? 0)) ends.push(end);
     }
-    passages.set(title, { id: title, title, text, sentenceEnds: ends });
+    keepPassage(passages, title, text, ends);
   }
   const sentenceAt = (title: string, index: number): string => (row.context.find(([other]) => other === title)?.[1][index] ?? '').trim();
   const evidences = planOfTriples(row.evidences);
@@ -226,15 +260,11 @@ function fromHotpot(row: v.InferOutput<typeof hotpotQuestion>, { dataset, passag
 }
 
 function fromMusique(row: v.InferOutput<typeof musiqueQuestion>, { dataset, passages }: RowPlace): Question {
-  for (const { title, paragraph_text: text } of row.paragraphs) {
-    let id = title;
-    // Several paragraphs of one page are passages of their own.
-    for (let n = 2; passages.has(id) && passages.get(id)?.text !== text; n++) id = `${title} (${n})`;
-    passages.set(id, { id, title, text, sentenceEnds: null });
-  }
+  for (const { title, paragraph_text: text } of row.paragraphs) keepPassage(passages, title, text, null);
   const support = row.paragraphs.filter((paragraph) => paragraph.is_supporting);
   return {
-    id: row.id, dataset, question: row.question,
+    // MuSiQue-Full asks a question twice under one id: with its passages, and without one of them.
+    id: row.answerable ? row.id : `${row.id}/unanswerable`, dataset, question: row.question,
     type: /^(\d+hop\d?)/.exec(row.id)?.[1] ?? null,
     hops: row.question_decomposition.length || null,
     answers: row.answerable ? answersOf(row.answer, row.answer_aliases) : [],
@@ -244,6 +274,13 @@ function fromMusique(row: v.InferOutput<typeof musiqueQuestion>, { dataset, pass
     selection: 'complete',
     split: null,
   };
+}
+
+/** Several paragraphs of one page are passages of their own; the same one in several questions is one. */
+function keepPassage(passages: Map<string, PassageRecord>, title: string, text: string, sentenceEnds: readonly number[] | null): void {
+  let id = title;
+  for (let n = 2; passages.has(id) && passages.get(id)?.text !== text; n++) id = `${title} (${n})`;
+  passages.set(id, { id, title, text, sentenceEnds });
 }
 
 function fromPair(row: v.InferOutput<typeof pair>, { dataset, number }: RowPlace): Question {
@@ -270,13 +307,13 @@ function planOfTriples(triples: readonly (readonly [string, string, string])[]):
   });
 }
 
-function csvRows(text: string, name: string): { value: unknown; line: number }[] {
+function csvRows(text: string, name: string): Row[] {
   const [head, ...rows] = csvParseRows(text);
   const columns = (head ?? []).map((column) => column.trim().toLowerCase());
   const column = (title: string): number => columns.indexOf(title);
   const [question, answer] = [column('question'), Math.max(column('answer'), column('answers'))];
   if (question < 0 || answer < 0) throw new AppError('lab/bad-row',
-    { file: name, line: 1, what: 'the head of a table', reason: 'it needs the columns question and answer' });
+    { file: name, unit: 'Row', line: 1, what: 'the head of a table', reason: 'it needs the columns question and answer' });
   return rows.flatMap((cells, i) => {
     if (cells.every((cell) => cell.trim() === '')) return [];
     const cell = (title: string): string => cells[column(title)]?.trim() ?? '';
@@ -285,24 +322,25 @@ function csvRows(text: string, name: string): { value: unknown; line: number }[]
       answer: (cells[answer] ?? '').split('|'),
       ...(cell('id') === '' ? {} : { id: cell('id') }),
       ...(cell('type') === '' ? {} : { type: cell('type') }),
+      ...(cell('hops') === '' ? {} : { hops: Number(cell('hops')) }),
     };
-    return [{ value, line: i + 2 }];
+    return [{ value, unit: 'Row', line: i + 2 }];
   });
 }
 
-function rowsOf(text: string, name: string): { value: unknown; line: number }[] {
+function rowsOf(text: string, name: string): Row[] {
   const whole = wholeJson(text);
   if (whole !== undefined) {
     const list = Array.isArray(whole) ? whole : typeof whole === 'object' && whole !== null && 'questions' in whole && Array.isArray(whole.questions) ? whole.questions : [whole];
-    return (list as unknown[]).map((value, i) => ({ value, line: i + 1 }));
+    return (list as unknown[]).map((value, i) => ({ value, unit: 'Row', line: i + 1 }));
   }
-  const rows: { value: unknown; line: number }[] = [];
+  const rows: Row[] = [];
   for (const [i, raw] of text.split('\n').entries()) {
     if (raw.trim() === '') continue;
     try {
-      rows.push({ value: JSON.parse(raw) as unknown, line: i + 1 });
+      rows.push({ value: JSON.parse(raw) as unknown, unit: 'Line', line: i + 1 });
     } catch {
-      throw new AppError('lab/bad-row', { file: name, line: i + 1, what: 'JSON', reason: 'it cannot be parsed' });
+      throw new AppError('lab/bad-row', { file: name, unit: 'Line', line: i + 1, what: 'JSON', reason: 'it cannot be parsed' });
     }
   }
   return rows;
@@ -318,17 +356,19 @@ function wholeJson(text: string): unknown {
   }
 }
 
-function decodeRow<S extends v.GenericSchema>(schema: S, value: unknown, file: string, line: number, what: string): v.InferOutput<S> {
+function decodeRow<S extends v.GenericSchema>(schema: S, { value, unit, line }: Row, file: string, what: string): v.InferOutput<S> {
   const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output;
   const reason = parsed.issues.map((issue) => `${v.getDotPath(issue) ?? 'row'}: ${issue.message}`).slice(0, 3).join('; ');
-  throw new AppError('lab/bad-row', { file, line, what, reason });
+  throw new AppError('lab/bad-row', { file, unit, line, what, reason });
 }
 
-function checkUnique(rows: readonly { readonly id: string }[], file: string): void {
+/** `records` come from `rows`, in the same order. */
+function checkUnique(records: readonly { readonly id: string }[], rows: readonly Row[], file: string): void {
   const seen = new Set<string>();
-  for (const [i, { id }] of rows.entries()) {
-    if (seen.has(id)) throw new AppError('lab/bad-row', { file, line: i + 1, what: 'a new row', reason: `the id ${id} stands there twice` });
+  for (const [i, { id }] of records.entries()) {
+    const { unit, line } = rows[i] ?? { unit: 'Row', line: i + 1 };
+    if (seen.has(id)) throw new AppError('lab/bad-row', { file, unit, line, what: 'a new row', reason: `the id ${id} stands there twice` });
     seen.add(id);
   }
 }
