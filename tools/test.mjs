@@ -8,9 +8,11 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { failureLines, lintFindings, playwrightFailures, stageFailure, typeErrors, vitestFailures } from './failures.mjs';
 import { checkNode, ensureBuild, ensureDependencies, importTypeScript, root, run, tool } from './setup.mjs';
 
 /** @typedef {{ passed: number; failed: number; skipped: number }} Counts */
+/** @typedef {Counts & { failures: readonly import('./failures.mjs').Failure[] }} Outcome */
 
 const reports = join(root, '.cache', 'test');
 const say = (/** @type {string} */ line) => console.log(line);
@@ -36,12 +38,13 @@ async function main(args) {
   const hub = await prepareModels();
   const browser = e2e ? await ensureBrowser() : false;
 
-  /** @type {Counts[]} */
-  const counts = [];
-  if (unit) counts.push(await check(), await vitest());
-  if (e2e) counts.push(await playwright(playwrightArgs, browser, hub));
-  const [passed, failed, skipped] = /** @type {const} */ (['passed', 'failed', 'skipped']).map((key) => counts.reduce((sum, count) => sum + count[key], 0));
+  /** @type {Outcome[]} */
+  const outcomes = [];
+  if (unit) outcomes.push(await check(), await vitest());
+  if (e2e) outcomes.push(await playwright(playwrightArgs, browser, hub));
+  const [passed, failed, skipped] = /** @type {const} */ (['passed', 'failed', 'skipped']).map((key) => outcomes.reduce((sum, outcome) => sum + outcome[key], 0));
   say('');
+  for (const line of failureLines(outcomes.flatMap(({ failures }) => failures))) say(line);
   say(`${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`);
   return failed === 0 && (passed ?? 0) > 0 ? 0 : 1;
 }
@@ -107,45 +110,80 @@ function installPlaywrightChromium() {
 
 /**
  * Types and lint count only where they fail: one failure each.
- * @returns {Promise<Counts>}
+ * @returns {Promise<Outcome>}
  */
 async function check() {
+  /** @type {import('./failures.mjs').Failure[]} */
+  const failures = [];
   heading('types');
-  const types = await run(process.execPath, [tool('typescript/bin/tsc'), '--noEmit']);
+  const types = await shown(process.execPath, [tool('typescript/bin/tsc'), '--noEmit', '--pretty', 'false']);
+  if (types.code !== 0) failures.push(stageFailure('types', typeErrors(types.output)));
   heading('lint');
-  const lint = await run(process.execPath, [tool('eslint/bin/eslint.js'), '.', '--max-warnings', '0']);
-  return { passed: 0, failed: Number(types !== 0) + Number(lint !== 0), skipped: 0 };
+  const file = join(reports, 'eslint.json');
+  await rm(file, { force: true });
+  const lint = await run(process.execPath, [tool('eslint/bin/eslint.js'), '.', '--max-warnings', '0', '--format', 'json', '--output-file', file]);
+  const findings = lintFindings(await readReport(file), root);
+  for (const finding of findings) say(finding);
+  if (lint !== 0) failures.push(stageFailure('lint', findings));
+  return { passed: 0, failed: failures.length, skipped: 0, failures };
 }
 
-/** @returns {Promise<Counts>} */
+/**
+ * Runs a program to its end with its output shown, and keeps what it wrote to stdout.
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @returns {Promise<{ code: number; output: string }>}
+ */
+function shown(command, args) {
+  return new Promise((done) => {
+    let output = '';
+    const child = spawn(command, args, { cwd: root, stdio: ['inherit', 'pipe', 'inherit'] });
+    child.stdout.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+      process.stdout.write(text);
+      output += text;
+    });
+    child.on('error', (error) => {
+      console.error(`${command}: ${error.message}`);
+      done({ code: 1, output });
+    });
+    child.on('close', (code) => done({ code: code ?? 1, output }));
+  });
+}
+
+/** @returns {Promise<Outcome>} */
 async function vitest() {
   heading('unit tests');
   const file = join(reports, 'vitest.json');
   await rm(file, { force: true });
   const code = await run(process.execPath, [tool('vitest/vitest.mjs'), 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${file}`]);
-  return countVitest(await readReport(file), code);
+  const report = await readReport(file);
+  const counts = countVitest(report, code);
+  return { ...counts, failures: counts.failed === 0 ? [] : vitestFailures(report, code || 1, root) };
 }
 
 /**
  * @param {readonly string[]} args
  * @param {boolean} browser
  * @param {boolean} hub
- * @returns {Promise<Counts>}
+ * @returns {Promise<Outcome>}
  */
 async function playwright(args, browser, hub) {
   heading('build');
   try {
     await ensureBuild();
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error));
-    return { passed: 0, failed: 1, skipped: 0 };
+    const message = error instanceof Error ? error.message : String(error);
+    say(message);
+    return { passed: 0, failed: 1, skipped: 0, failures: [stageFailure('build', [message])] };
   }
   heading(browser ? 'browser tests' : 'browser tests (listed only)');
   const file = join(reports, 'playwright.json');
   await rm(file, { force: true });
   const env = { ...process.env, FORAY_HUB: hub ? '1' : '0', PLAYWRIGHT_JSON_OUTPUT_FILE: file, ...(browser ? {} : { FORAY_CHROMIUM: process.execPath }) };
   const code = await run(process.execPath, [tool('@playwright/test/cli.js'), 'test', ...(browser ? [] : ['--list']), ...args], { env });
-  return countPlaywright(await readReport(file), code, browser);
+  const report = await readReport(file);
+  const counts = countPlaywright(report, code, browser);
+  return { ...counts, failures: counts.failed === 0 ? [] : playwrightFailures(report, code || 1, root, browser) };
 }
 
 /**
