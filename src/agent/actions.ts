@@ -179,10 +179,6 @@ export async function followLinks(tools: Tools, node: number, from: string, most
   return found;
 }
 
-export function hitsOf(passages: readonly Passage[]): Hit[] {
-  return passages.map((passage, i) => ({ passage, score: 1 / (i + 1), rank: i + 1, paths: [], highlights: [], bestSentence: 0 }));
-}
-
 /** The closing request of a trajectory: what the answer's likelihood is taken after (METHODS Appendix B). */
 export function closingMessages(question: string, facts: readonly KnownFact[]): Message[] {
   return task('ANSWER', prompts.closingInstruction, section('Question', 'question', question), section('Facts', 'facts', ...(facts.length === 0 ? ['none'] : factLines(facts))));

@@ -25,16 +25,6 @@ export interface CallCache {
   put(key: string, call: CachedCall): Promise<void>;
 }
 
-/** A cache that lasts as long as the object. */
-export function memoryCallCache(): CallCache & { readonly size: () => number } {
-  const entries = new Map<string, CachedCall>();
-  return {
-    get: async (key) => entries.get(key) ?? null,
-    put: async (key, call) => void entries.set(key, call),
-    size: () => entries.size,
-  };
-}
-
 /** The same content gives the same key, whatever the order of its properties; undefined properties do not count. */
 export function callKey(kind: CachedCall['kind'], content: unknown): string {
   return bytesToHex(sha256(utf8ToBytes(`${kind}\n${canonical(content)}`)));

@@ -15,10 +15,6 @@ export function placeholdersOf(text: string): number[] {
   return [...new Set([...text.matchAll(placeholder)].map((match) => Number(match[1])))].sort((a, b) => a - b);
 }
 
-export interface PlanFault {
-  readonly reason: string;
-}
-
 /** Comparison of wordings: case, accents, punctuation and articles do not count. */
 export function wordsOf(text: string): string[] {
   return text

@@ -63,7 +63,6 @@ export function fence(text: string, maxCharacters = 1200): string {
 }
 
 export const planSchema = v.object({ steps: v.pipe(v.array(v.pipe(v.string(), v.maxLength(300))), v.minLength(1), v.maxLength(6)) });
-export type PlanOutput = v.InferOutput<typeof planSchema>;
 
 export function planTurn(question: string): Message {
   return { role: 'user', content: `PLAN\nQuestion: ${fence(question, 4000)}` };

@@ -250,10 +250,6 @@ export function repeating(times = 2): StopRule {
   return (state, node) => (state.refused.filter((refusal) => refusal.node === node).length >= times ? 'repetition' : null);
 }
 
-export function roundsSpent(most: number): StopRule {
-  return (state, node) => (searchesOf(state, node).length >= most ? 'not-found' : null);
-}
-
 /**
  * Information foraging (InForage, METHODS §4.10; the rule is the marginal-value theorem, our reconstruction): leave when the share of new and relevant
  * passages over the last two searches falls below the mean share of the node's searches so far. `isRelevant` judges a passage.

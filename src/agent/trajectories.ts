@@ -282,18 +282,3 @@ export function distinctAnswers(answers: readonly string[]): string[] {
 export function answerKey(answer: string): string {
   return wordsOf(answer).join(' ');
 }
-
-/**
- * Relevant passages that a selection left out: found, offered, not kept ("in 50 but not in 5", METHODS §4.13), each counted once. `isRelevant` is gold support
- * where there is any, else for example holding the answer.
- */
-export function droppedBySelection(events: readonly AgentEvent[], isRelevant: (passage: Passage) => boolean): number {
-  const passages = passagesOf(events);
-  const selections = events.filter((event) => event.kind === 'selected');
-  const kept = new Set(selections.flatMap((event) => event.kept));
-  const dropped = new Set(selections.flatMap((event) => event.dropped).filter((id) => !kept.has(id)));
-  return [...dropped].filter((id) => {
-    const passage = passages.get(id);
-    return passage !== undefined && isRelevant(passage);
-  }).length;
-}

@@ -15,13 +15,13 @@ import { completions } from './completion.ts';
 import { documentFrequencies } from './frequencies.ts';
 import { openLexicalSegment } from './lexical.ts';
 import { documentPart, indexPassages, openDocumentWords } from './own-index.ts';
-import { encodeTitles, openLinks, openTitles } from './links.ts';
+import { openLinks, openTitles } from './links.ts';
 import type { LinkGraph } from './links.ts';
 import { createOwnLinks } from './own-links.ts';
 import { chunkDocument, embeddedText, parsePassageId, toPassage } from './passages.ts';
 import type { PassageRow } from './passages.ts';
 import type { Neighbours, Passage, PassageRef, SearchRequest, SearchResult, TermFrequencies } from './retriever.ts';
-import { linkedPassages, search } from './search.ts';
+import { documentSource, linkedPassages, search } from './search.ts';
 import type { SearchSource } from './search.ts';
 import { decodePassageBlock, encodePassages, parseManifest, schemeOf, sha256Hex, type ShardManifest } from './shard.ts';
 import type { CorpusRow, DocumentRow, PartRow, StoreNotice, VectorRow } from './store.ts';
@@ -239,16 +239,10 @@ export function createLibrary(tools: ImportTools): Library {
       const parts = await store.parts(ownCorpus, row.id);
       try {
         const lexical = await openDocumentWords(store, row, parts);
-        const title = { docId: row.id, title: row.title, first: 0, passages: row.passages, aliases: [] };
         document.vectors = await store.vectors(row.id);
-        document.opened = remember(ownCorpus, row.id, parts, {
-          key: `${ownCorpus}/${row.id}`,
-          corpus: ownCorpus,
-          titles: openTitles([{ bytes: encodeTitles([title], 0), name: row.name }]),
-          lexical: [lexical],
-          vectors: (await ownVectors).put(row.id, row.passages, document.vectors.map(segmentOf)),
-          links: null,
-        });
+        document.opened = remember(
+          ownCorpus, row.id, parts, documentSource(ownCorpus, row, lexical, (await ownVectors).put(row.id, row.passages, document.vectors.map(segmentOf))),
+        );
       } catch (error) {
         // A document whose passages do not open any more is listed but not found; it can be deleted and added again.
         if (!(error instanceof AppError) || error.code.startsWith('storage/')) throw error;

@@ -7,8 +7,8 @@ import { fuseRanks, shares, type FusionMethod, type RankedEntry } from './fusion
 import { repeats } from './duplicates.ts';
 import { encodeTitles, openTitles, type LinkGraph, type TitleTable } from './links.ts';
 import { analyse, englishAnalysis, hasPhrase, quotedPhrases, weightedQueryTerms, type Analysis } from './analysis.ts';
-import { lexicalDefaults, openLexicalSegment, scoreLexical, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
-import { highlight, type PassageRow } from './passages.ts';
+import { lexicalDefaults, scoreLexical, searchLexical, type LexicalParameters, type LexicalResult, type LexicalSegment } from './lexical.ts';
+import { highlight } from './passages.ts';
 import { features, generalWeights, personalisedPageRank, scoreRows, strengths, weightArray, type CandidateFacts, type CandidateLink, type RankWeights } from './rank.ts';
 import type { FarLinks } from './own-links.ts';
 import type { Hit, HitPath, Passage, SearchRequest, SearchResult } from './retriever.ts';
@@ -511,15 +511,19 @@ function contains(passage: Passage, phrase: readonly string[], analysis: Analysi
   return [passage.text, passage.title, passage.section].some((text) => hasPhrase(text, phrase, analysis));
 }
 
-/** The source of one own document. `lexical`: the bytes of its word index; `vectors`: those that exist so far. */
-export function documentSource(key: string, corpus: string, rows: readonly PassageRow[], lexical: Uint8Array, vectors: readonly SourceVectors[]): SearchSource {
-  const head = rows[0];
-  const table = head === undefined ? [] : [{ docId: head.docId, title: head.title, first: 0, passages: rows.length, aliases: [] }];
+/** The source of one own document. `lexical`: its word index; `vectors`: those that exist so far; `name`: for errors. */
+export function documentSource(
+  corpus: string,
+  document: { readonly id: string; readonly title: string; readonly name: string; readonly passages: number },
+  lexical: LexicalSegment,
+  vectors: readonly SourceVectors[],
+): SearchSource {
+  const { id, title, name, passages } = document;
   return {
-    key,
+    key: `${corpus}/${id}`,
     corpus,
-    titles: openTitles([{ bytes: encodeTitles(table, 0), name: key }]),
-    lexical: [openLexicalSegment(lexical, key)],
+    titles: openTitles([{ bytes: encodeTitles([{ docId: id, title, first: 0, passages, aliases: [] }], 0), name }]),
+    lexical: [lexical],
     vectors,
     links: null,
   };

@@ -115,9 +115,3 @@ async function verifyGold(llm: Llm, question: TrainQuestion, facts: readonly Fac
   const said = /\btrue\b/.test(result.text) ? 0.9 : /\bfalse\b/.test(result.text) ? 0.1 : null;
   return said === null ? null : { sum: Math.log(said), mean: Math.log(said), tokens: 1, method: 'verify' };
 }
-
-/** Weights to compare with (METHODS §3.6): all trajectories alike; or only those whose answer is right, alike among themselves, and none where none is. */
-export function controlWeights(samples: readonly Pick<Sample, 'em'>[], kind: 'uniform' | 'filtered'): number[] {
-  const right = samples.filter(({ em }) => em === 1).length;
-  return samples.map(({ em }) => (kind === 'uniform' ? 1 / samples.length : em === 1 ? 1 / right : 0));
-}

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { callKey, decodeCachedCall, memoryCallCache, type CachedCall, type CallCache } from '../../../src/agent/calls.ts';
+import { callKey, decodeCachedCall, type CachedCall, type CallCache } from '../../../src/agent/calls.ts';
 import type { AgentEvent } from '../../../src/agent/events.ts';
 import { methods } from '../../../src/agent/methods/registry.ts';
 import { planFromSteps } from '../../../src/agent/plan.ts';
-import { all, checkStream, collect, last, startRun } from '../../fixtures/agent-run.ts';
+import { all, checkStream, collect, last, memoryCallCache, startRun } from '../../fixtures/agent-run.ts';
 import { anyScript, questionFor } from '../../fixtures/method-scripts.ts';
 import { toyQuestion, toyScript } from '../../fixtures/toy.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentEvent, AgentEventBody } from '../../../src/agent/events.ts';
 import {
-  anyOf, budgetLine, curatedLimit, evidenceGraph, foraging, historyLines, refusedNote, repeating, roundsSpent, scentOf, stateOf, summaryOf, withoutNew,
+  anyOf, budgetLine, curatedLimit, evidenceGraph, foraging, historyLines, refusedNote, repeating, scentOf, stateOf, summaryOf, withoutNew, type StopRule,
 } from '../../../src/agent/state.ts';
 import { all, collect, startRun } from '../../fixtures/agent-run.ts';
 import { passage, toyPassages, toyQuestion } from '../../fixtures/toy.ts';
@@ -79,7 +79,7 @@ describe('state of a run from its events (METHODS §4.7)', () => {
 });
 
 describe('stop rules (METHODS §4.11, §8.3)', () => {
-  it('stop without new passages, on repetition, on rounds, and combine', () => {
+  it('stop without new passages, on repetition, and combine: the first that stops says why', () => {
     const twoEmpty = stateOf(stream(searched(1, 'a', many.slice(0, 2)), searched(1, 'b', many.slice(0, 2)), searched(1, 'c', [])));
     expect(withoutNew()(twoEmpty, 1)).toBe('no-new-passages');
     expect(withoutNew()(twoEmpty, 2)).toBe(null);
@@ -88,8 +88,9 @@ describe('stop rules (METHODS §4.11, §8.3)', () => {
     expect(repeating()(stateOf(stream(refusal)), 1)).toBe(null);
     expect(repeating()(stateOf(stream(refusal, refusal)), 1)).toBe('repetition');
     expect(repeating()(stateOf(stream(refusal, refusal)), 2)).toBe(null);
-    expect(anyOf(repeating(), withoutNew(), roundsSpent(3))(twoEmpty, 1)).toBe('no-new-passages');
-    expect(anyOf(repeating(), roundsSpent(3))(twoEmpty, 1)).toBe('not-found');
+    const always: StopRule = () => 'not-found';
+    expect(anyOf(repeating(), withoutNew(), always)(twoEmpty, 1)).toBe('no-new-passages');
+    expect(anyOf(repeating(), always)(twoEmpty, 1)).toBe('not-found');
     expect(anyOf()(twoEmpty, 1)).toBe(null);
   });
 

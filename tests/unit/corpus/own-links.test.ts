@@ -24,7 +24,7 @@ function own(title: string, text: string): SearchSource {
   const list = rowsOf(title, title, text);
   const key = `own/${title}`;
   rows.set(key, list);
-  return { ...documentSource(key, 'own', list, indexed(list), []), far: links.of(key) };
+  return { ...documentSource('own', { id: title, title, name: title, passages: list.length }, openLexicalSegment(indexed(list), title), []), far: links.of(key) };
 }
 
 function shard(key: string, articles: readonly (readonly [string, string])[]): SearchSource {

@@ -203,8 +203,8 @@ describe('documents by their best passage', () => {
     const rows = chunkDocument({ docId: 'Slate', title: 'Slate', sections: [{ heading: '', text: 'A quarry of slate.', page: 1 }] });
     const words = createLexicalBuilder();
     for (const row of rows) words.add(row);
-    const own = documentSource('own/x', 'own', rows, words.finish(), []);
-    library.rows.set('own/x', rows);
+    const own = documentSource('own', { id: 'Slate', title: 'Slate', name: 'Slate', passages: rows.length }, openLexicalSegment(words.finish(), 'Slate'), []);
+    library.rows.set('own/Slate', rows);
     const grouped = await ids({ groupBy: 'document' }, 'quarry slate', [long.source, own]);
     expect(grouped.map((id) => id.replace(/#.*/, '')).sort()).toEqual(['long/Peat', 'long/Slate', 'own/Slate']);
   });
@@ -248,7 +248,7 @@ test('an own document is a source by itself', async () => {
   const rows = chunkDocument({ docId: 'doc-1', title: 'notes.txt', sections: [{ heading: '', text: 'The spare key hangs behind the clock.' }] });
   const words = createLexicalBuilder();
   for (const r of rows) words.add(r);
-  const own = documentSource('own/doc-1', 'own', rows, words.finish(), []);
+  const own = documentSource('own', { id: 'doc-1', title: 'notes.txt', name: 'notes.txt', passages: rows.length }, openLexicalSegment(words.finish(), 'notes.txt'), []);
   const all = { sources: [film.source, own], rows: new Map([...library.rows, ['own/doc-1', rows]]) };
   const result = await search({ text: 'Where is the spare key?', k: 3 }, all.sources, contextOf(all));
   expect(result.hits[0]?.passage).toMatchObject({ id: 'own/doc-1', corpus: 'own', title: 'notes.txt' });

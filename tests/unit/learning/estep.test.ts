@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { effectiveSize, marginalise, softmax, weightsOf } from '../../../src/agent/trajectories.ts';
 import type { ContinuationScore, Llm, Message } from '../../../src/engine/llm.ts';
-import { closingPrompt, controlWeights, eStep, scoreGold, type EStepDeps } from '../../../src/learning/estep.ts';
+import { closingPrompt, eStep, scoreGold, type EStepDeps } from '../../../src/learning/estep.ts';
 import { factsOf } from '../../../src/learning/samples.ts';
 import { scriptedLlm } from '../../fixtures/toy.ts';
 import { toyQuestionText, toySamples } from './fixture.ts';
@@ -121,12 +121,6 @@ describe('weights', () => {
     expect(released.map((w) => Number(w.toFixed(2)))).toEqual([0.11, 0.25, 0.64]);
     expect(right.indexOf(Math.max(...right))).toBe(0);
     expect(released.indexOf(Math.max(...released))).toBe(2);
-  });
-
-  it('have two controls: all alike, and only the right ones', () => {
-    expect(controlWeights(toySamples, 'uniform')).toEqual([1 / 3, 1 / 3, 1 / 3]);
-    expect(controlWeights(toySamples, 'filtered')).toEqual([1, 0, 0]);
-    expect(controlWeights([{ em: 0 }, { em: 0 }], 'filtered')).toEqual([0, 0]);
   });
 
   it('S(y) sums over trajectories and equals the vote shares when likelihoods are 0 or 1', () => {
