@@ -42,7 +42,7 @@ const runSchema = v.object({ run: v.string(), command: v.string(), finished: v.b
 export async function runRetrievalBench(options: RetrievalBenchOptions, signal: AbortSignal): Promise<string> {
   const rowsFolder = join(options.out, 'rows');
   await mkdir(rowsFolder, { recursive: true });
-  const run = options.measures ? await beginRun(options) : ((await knownRun(options.out))?.run ?? 'none');
+  const ownRun = options.measures ? await beginRun(options) : ((await knownRun(options.out))?.run ?? 'none');
   const chosen: { entry: EngineEntry; version: string | null }[] = [];
   for (const entry of engines) {
     if ((options.peers === null || options.peers.includes(entry.id)) && options.kinds.includes(entry.kind)) chosen.push({ entry, version: await versionOf(entry) });
@@ -52,22 +52,25 @@ export async function runRetrievalBench(options: RetrievalBenchOptions, signal: 
     for (const count of options.measures ? options.sizes : []) {
       for (const kind of options.kinds) {
         const data = await prepare(kind, count, Math.max(...options.sizes), { folder: options.data, say, signal });
-        await measureOnce(rowsFolder, run, { kind, n: count, engine: 'machine', version: null }, data, async () => ({
+        await measureOnce(rowsFolder, ownRun, { kind, n: count, engine: 'machine', version: null }, data, async () => ({
           machine: await measureMachine(data.source, kind === 'vectors' ? count * dimensions : 64 * 2 ** 20, site.url, signal),
         }));
         for (const { entry, version } of chosen.filter((candidate) => candidate.entry.kind === kind)) {
-          await measureOnce(rowsFolder, run, { kind, n: count, engine: entry.id, version }, data, async () => {
+          await measureOnce(rowsFolder, ownRun, { kind, n: count, engine: entry.id, version }, data, async () => {
             if (version === null) return { error: 'its package is not installed: npm ci --prefix bench --ignore-scripts' };
-            const hopeless = await foreseen(rowsFolder, run, entry, count);
+            const hopeless = await foreseen(rowsFolder, ownRun, entry, count);
             if (hopeless !== null) return { error: hopeless };
             return { figures: await measureEngine(entry, data, site.url, signal) };
           });
         }
       }
     }
-    const rows = await readRows(rowsFolder);
+    const measured = await readRows(rowsFolder);
+    const before = options.measures || measured.length > 0 ? null : await knownReport(options.out);
+    const rows = before?.rows ?? measured;
     const plots = await drawPlots(rows, site.url, options.out);
-    const command = options.measures ? options.command : ((await knownRun(options.out))?.command ?? options.command);
+    const run = before?.run ?? ownRun;
+    const command = options.measures ? options.command : (before?.command ?? (await knownRun(options.out))?.command ?? options.command);
     await writeFile(join(options.out, 'retrieval.md'), report(rows, { run, command, plots }));
     const line = resultLine(rows);
     await writeFile(join(options.out, 'retrieval.json'), `${JSON.stringify({ run, command, result: JSON.parse(line) as unknown, rows }, null, 1)}\n`);
@@ -81,6 +84,15 @@ export async function runRetrievalBench(options: RetrievalBenchOptions, signal: 
 async function knownRun(out: string): Promise<v.InferOutput<typeof runSchema> | null> {
   const text = await readFile(join(out, 'run.json'), 'utf8').catch(() => null);
   const known = text === null ? null : v.safeParse(runSchema, JSON.parse(text));
+  return known?.success === true ? known.output : null;
+}
+
+const reportSchema = v.object({ run: v.string(), command: v.string(), rows: v.array(rowSchema) });
+
+/** A report whose rows are not beside it any more, as in a fresh checkout. */
+async function knownReport(out: string): Promise<v.InferOutput<typeof reportSchema> | null> {
+  const text = await readFile(join(out, 'retrieval.json'), 'utf8').catch(() => null);
+  const known = text === null ? null : v.safeParse(reportSchema, JSON.parse(text));
   return known?.success === true ? known.output : null;
 }
 

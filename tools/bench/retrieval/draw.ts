@@ -19,7 +19,7 @@ const style = `svg { color: #1f2328; font: 12px system-ui, sans-serif; } @media 
 const milliseconds = (ms: number): string => (ms >= 1000 ? `${+(ms / 1000).toPrecision(2)} s` : `${+ms.toPrecision(2)} ms`);
 
 function svgOf(options: Plot.PlotOptions, title: string): string {
-  const plot = Plot.plot({ width: 820, marginLeft: 110, marginRight: 90, style: { background: 'none', overflow: 'visible' }, ariaLabel: title, ...options });
+  const plot = Plot.plot({ width: 820, marginLeft: 110, marginRight: 130, marginBottom: 45, insetLeft: 30, insetRight: 80, style: { background: 'none', overflow: 'visible' }, ariaLabel: title, ...options });
   const sheet = document.createElementNS('http://www.w3.org/2000/svg', 'style');
   sheet.textContent = style;
   plot.prepend(sheet);
@@ -50,34 +50,37 @@ export function draw(points: readonly PlotPoint[]): Record<string, string> {
         ...facets,
         height: 90 + 210 * sizes.length,
         grid: true,
-        x: { type: 'log', label: 'median time of a query (left is better)', tickFormat: milliseconds, ticks: 6 },
+        x: { type: 'log', label: 'median time of a query (left is better)', tickFormat: milliseconds, ticks: 4, labelOffset: 40 },
         y: { label: quality, domain: kind === 'vectors' ? [Math.min(0.9, ...own.map(({ recall10 }) => recall10)), 1] : [0, 1] },
         marks: [
           Plot.frame({ strokeOpacity: 0.3 }),
-          Plot.line(own, { x: 'p50', y: 'recall10', fy: (d: PlotPoint) => size(d.n), stroke: 'engine', sort: 'p50' }),
-          Plot.dot(own, { x: 'p50', y: 'recall10', fy: (d: PlotPoint) => size(d.n), fill: 'engine', r: (d: PlotPoint) => (d.isChosen ? 5 : 2.5) }),
+          // An engine with one setting has no line.
+          Plot.line(own.filter(({ engine, n }) => own.filter((other) => other.engine === engine && other.n === n).length > 1), { x: 'p50', y: 'recall10', fy: (d: PlotPoint) => size(d.n), stroke: 'engine', sort: 'p50' }),
+          Plot.dot(own, { x: 'p50', y: 'recall10', fy: (d: PlotPoint) => size(d.n), fill: 'engine', r: { value: (d: PlotPoint) => (d.isChosen ? 5 : 2.5), scale: null } }),
           Plot.text(chosen, { x: 'p50', y: 'recall10', fy: (d: PlotPoint) => size(d.n), text: 'engine', fill: 'currentColor', textAnchor: 'start', dx: 8, dy: 8 }),
         ],
       },
       `${kind}: median query time and ${quality}`,
     );
     const times = chosen.flatMap(({ n, engine, buildMs, reopenMs }) => [
-      { n, engine, stage: 'build or import', ms: buildMs },
+      { n, engine, stage: 'build', ms: buildMs },
       { n, engine, stage: 'reopen', ms: reopenMs },
     ]);
+    const place = { x: 'ms', y: 'engine', fy: (d: { n: number }) => size(d.n) };
     out[`${kind}-times.svg`] = svgOf(
       {
         ...facets,
-        height: 90 + 150 * sizes.length,
+        height: 90 + (20 + 38 * new Set(times.map(({ engine }) => engine)).size) * sizes.length,
         grid: true,
-        x: { type: 'log', label: 'time (○ build or import, ● reopen; left is better)', tickFormat: milliseconds, ticks: 6 },
+        x: { type: 'log', label: 'time (○ build or import, ● reopen; left is better)', tickFormat: milliseconds, ticks: 4, labelOffset: 40 },
         y: { label: null },
         marks: [
           Plot.frame({ strokeOpacity: 0.3 }),
-          Plot.dot(times, {
-            x: 'ms', y: 'engine', fy: (d: { n: number }) => size(d.n), stroke: 'engine', fill: (d: { stage: string; engine: string }) => (d.stage === 'reopen' ? d.engine : null), r: 5, strokeWidth: 2,
-          }),
-          Plot.text(times, { x: 'ms', y: 'engine', fy: (d: { n: number }) => size(d.n), text: (d: { ms: number }) => milliseconds(d.ms), fill: 'currentColor', dy: -11 }),
+          // Two marks: one whose fill is a channel leaves out the points that have none.
+          Plot.dot(times.filter(({ stage }) => stage === 'build'), { ...place, stroke: 'engine', strokeWidth: 2, r: 5 }),
+          Plot.dot(times.filter(({ stage }) => stage === 'reopen'), { ...place, stroke: 'engine', fill: 'engine', strokeWidth: 2, r: 5 }),
+          ...[{ stage: 'build', dy: -11 }, { stage: 'reopen', dy: 12 }].map(({ stage, dy }) =>
+            Plot.text(times.filter((time) => time.stage === stage), { ...place, text: (d: { ms: number }) => milliseconds(d.ms), fill: 'currentColor', dy })),
         ],
       },
       `${kind}: time to build or import, and to reopen`,
