@@ -37,7 +37,9 @@ const usage = `Usage:
                          [--adapter JSON] [--out DIR]
     Iterations of learning; without a model adapter and selector are trained from gold passages. Writes iterations.jsonl, parts.json and the exports to DIR.
   npm run bench -- recall --questions FILE --passages FILE|union [--embedder none|${embedderIds.join('|')}] [--limit N] [--seed S] [--out DIR]
-    Support recall and all-gold@10 of each ingredient of the search, in Node. FILE as for agent.
+                         [--rerank http:URL#MODEL|cross-encoder:FOLDER] [--cache] [--analysis]
+    Support recall and all-gold@10 of each ingredient of the search, in Node. FILE as for agent. --rerank adds the re-ranking stage; --cache keeps the model's answers,
+    so that a stopped run goes on. --analysis: instead, BM25 alone with and without stemming, with other weights of titles and sections, without phrases.
   npm run bench -- recall --learn FILE.json --set QUESTIONS,PASSAGES|union,EMBEDDER|none [--set …] [--limit N]
     Learns the weights of the ranking from train splits and writes them; prints what cross-validation says of them.
   npm run bench -- retrieval [--n 10000,100000,1000000] [--out DIR] [--peers LIST] [--kinds vectors,text] [--data DIR] [--report]
@@ -174,7 +176,9 @@ async function page(args: string[], signal: AbortSignal): Promise<string> {
 async function recall(args: string[], signal: AbortSignal): Promise<string> {
   const { values } = parseArgs({
     args,
-    options: { questions: text, passages: text, embedder: text, limit: text, seed: text, out: text, learn: text, set: { type: 'string', multiple: true } },
+    options: {
+      questions: text, passages: text, embedder: text, limit: text, seed: text, out: text, learn: text, set: { type: 'string', multiple: true }, analysis: flag, rerank: text, cache: flag,
+    },
   });
   const { runLearning, runRecallBench } = await import('./bench/recall.ts');
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -190,8 +194,14 @@ async function recall(args: string[], signal: AbortSignal): Promise<string> {
     return runLearning({ sets, limit, seed, out: values.learn }, signal, log);
   }
   if (values.questions === undefined || values.passages === undefined) throw new UsageError('give --questions and --passages');
+  if (values.analysis === true && (values.rerank !== undefined || values.embedder !== undefined)) throw new UsageError('--analysis compares BM25 alone: without --embedder and --rerank');
   const embedder = embedderOf(values.embedder, 'none');
-  return runRecallBench({ questions: values.questions, passages: values.passages, embedder, limit, seed, out: values.out ?? null }, signal, log);
+  const rerank = values.rerank === undefined ? null : { spec: values.rerank, keepsCalls: values.cache === true };
+  return runRecallBench(
+    { questions: values.questions, passages: values.passages, embedder, limit, seed, analysis: values.analysis === true, rerank, out: values.out ?? null },
+    signal,
+    log,
+  );
 }
 
 async function retrieval(args: string[], signal: AbortSignal): Promise<string> {

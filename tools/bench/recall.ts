@@ -1,15 +1,16 @@
 /**
- * `npm run bench -- recall`: how many of the passages that answer a question a search finds, ingredient by ingredient, without any model but an embedder. The shard is
- * the one that the builder makes and the search is the worker's, in Node. Weights of the ranking are learned with `--learn`, on train splits only.
+ * `npm run bench -- recall`: how many of the passages that answer a question a search finds, ingredient by ingredient, without a language model unless
+ * one re-ranks. The shard is the one that the builder makes and the search is the worker's, in Node. Weights of the ranking are learned with `--learn`, on train splits only.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { analyse, isStopTerm } from '../../src/corpus/analysis.ts';
+import { analyse, isStopTerm, quotedPhrases } from '../../src/corpus/analysis.ts';
 import { documentFrequencies } from '../../src/corpus/frequencies.ts';
 import { toPassage } from '../../src/corpus/passages.ts';
 import type { RankWeights } from '../../src/corpus/rank.ts';
-import type { Passage, SearchRequest, WeightedTerm } from '../../src/corpus/retriever.ts';
-import { rank, rankingDefaults, search, type FetchPassages, type RankingParameters } from '../../src/corpus/search.ts';
+import { searchReranked } from '../../src/corpus/rerank.ts';
+import type { Passage, SearchRequest, SearchResult, WeightedTerm } from '../../src/corpus/retriever.ts';
+import { rank, rankingDefaults, search, type FetchPassages } from '../../src/corpus/search.ts';
 import type { Question } from '../../src/lab/datasets.ts';
 import { allSupport, isGold, supportRecall } from '../../src/lab/metrics.ts';
 import { bootstrapMean, mean, quantile } from '../../src/lab/statistics.ts';
@@ -18,6 +19,7 @@ import { openNodeEmbedder, type EmbedderId, type NodeEmbedder } from '../shard/e
 import { loadQuestions, namesOf, shardOf, unionFiles } from './corpora.ts';
 import { openNodeCorpus, type NodeCorpus } from './corpus.ts';
 import { crossLearn, learnStages, type LearningQuestion } from './learn-ranking.ts';
+import { analysisSystems, ingredients, openNodeReranker, type System } from './recall-systems.ts';
 
 export interface RecallOptions {
   readonly questions: string;
@@ -26,6 +28,10 @@ export interface RecallOptions {
   readonly embedder: EmbedderId | 'none';
   readonly limit: number;
   readonly seed: number;
+  /** Instead of the ingredients: the settings of the word index. */
+  readonly analysis: boolean;
+  /** What re-ranks (`openNodeReranker`), and whether its calls are kept. */
+  readonly rerank: { readonly spec: string; readonly keepsCalls: boolean } | null;
   /** null: nothing is written. */
   readonly out: string | null;
 }
@@ -75,31 +81,6 @@ async function ask(questions: readonly Question[], embedder: NodeEmbedder | null
 
 // ---------------------------------------------------------------------------------------------- measuring
 
-interface System {
-  readonly name: string;
-  readonly request: Partial<SearchRequest>;
-  readonly parameters: RankingParameters;
-  readonly dense: boolean;
-  readonly expand?: boolean;
-}
-
-function systems(hasVectors: boolean): System[] {
-  const base = rankingDefaults;
-  const only = (share: number): RankingParameters => ({ ...base, denseShares: {}, otherDenseShare: share });
-  const list: System[] = [{ name: 'bm25', request: { links: false }, parameters: base, dense: false }];
-  if (hasVectors) {
-    list.push(
-      { name: 'dense', request: { links: false }, parameters: only(1), dense: true },
-      { name: 'hybrid, reciprocal ranks', request: { links: false }, parameters: { ...base, fusion: 'rank', denseShares: {}, otherDenseShare: 0.5 }, dense: true },
-      { name: 'hybrid, score shares', request: { links: false }, parameters: base, dense: true },
-    );
-  }
-  list.push({ name: 'bm25 + links', request: {}, parameters: base, dense: false });
-  if (hasVectors) list.push({ name: 'hybrid + links', request: {}, parameters: base, dense: true });
-  list.push({ name: `${hasVectors ? 'hybrid' : 'bm25'} + links + expansion`, request: {}, parameters: base, dense: hasVectors, expand: true });
-  return list;
-}
-
 /** Words of the best passages that are not in the question and rare enough to tell something: feedback without a model, in the place of SIRA's (METHODS §4.6). */
 function expansion(question: string, best: readonly Passage[], corpus: NodeCorpus): WeightedTerm[] {
   const asked = new Set(analyse(question));
@@ -127,20 +108,25 @@ interface Measured {
   readonly cpuMs: readonly number[];
 }
 
-async function measure(system: System, asked: readonly Asked[], { corpus, passages }: Opened, signal: AbortSignal): Promise<Measured> {
+async function measure(system: System, asked: readonly Asked[], { corpus, passages }: Opened, signal: AbortSignal, log: Log): Promise<Measured> {
   const recall: Record<(typeof depths)[number], number[]> = { 2: [], 5: [], 10: [], 20: [] };
   const all10: number[] = [];
   const ms: number[] = [];
   const cpuMs: number[] = [];
   const fetchPassages: FetchPassages = (wanted) => Promise.resolve(wanted.map(({ ordinal }) => passages[ordinal] ?? null));
-  const run = (text: string, vector: Asked['vector'], more: Partial<SearchRequest>) =>
-    search(
-      { text, k: 20, ...system.request, ...more },
-      [corpus.source],
-      { vector: system.dense ? vector : null, fetchPassages, now: () => performance.now(), signal },
-      system.parameters,
-    );
+  const now = (): number => performance.now();
+  const run = (text: string, vector: Asked['vector'], more: Partial<SearchRequest>): Promise<SearchResult> => {
+    const find = (request: SearchRequest): Promise<SearchResult> =>
+      search(request, [system.source ?? corpus.source], { vector: system.dense ? vector : null, fetchPassages, now, signal }, system.parameters);
+    const request = { text: system.withoutPhrases === true ? text.replace(/["\u201c\u201d]/g, ' ') : text, k: 20, ...system.request, ...more };
+    return system.reranker === undefined ? find(request) : searchReranked(request, find, system.reranker, now, signal);
+  };
+  let told = now();
   for (const { question, vector } of asked) {
+    if (now() - told > 10_000) {
+      told = now();
+      log(`${system.name}: ${ms.length} of ${asked.length}`);
+    }
     const before = process.cpuUsage();
     let result = await run(question.question, vector, {});
     let took = result.ms;
@@ -197,13 +183,14 @@ function figuresOf({ recall, all10, ms, cpuMs }: Measured, keep: readonly number
 export async function runRecallBench(options: RecallOptions, signal: AbortSignal, log: Log): Promise<string> {
   const { dataset, split } = namesOf(options.questions);
   const embedder = options.embedder === 'none' ? null : await openNodeEmbedder(options.embedder);
+  const reranker = options.rerank === null ? null : await openNodeReranker(options.rerank.spec, options.rerank.keepsCalls, signal);
   try {
     const opened = await openPassages(options.passages, options.embedder, embedder, signal, log);
     const asked = await ask(await loadQuestions(options.questions, dataset, null, options.limit, options.seed), embedder);
     const measured: Measured[] = [];
-    for (const system of systems(embedder !== null)) {
+    for (const system of options.analysis ? analysisSystems(opened.corpus) : ingredients(embedder !== null, reranker)) {
       log(system.name);
-      measured.push(await measure(system, asked, opened, signal));
+      measured.push(await measure(system, asked, opened, signal, log));
     }
     const everything = asked.map((_, i) => i);
     const groups = (of: (question: Question) => string | null): [string, number[]][] => {
@@ -214,7 +201,8 @@ export async function runRecallBench(options: RecallOptions, signal: AbortSignal
       });
       return found.size > 1 ? [...found].sort(([a], [b]) => (a < b ? -1 : 1)) : [];
     };
-    const parts = [...groups((question) => question.selection), ...groups((question) => question.type)];
+    const phrases = groups(({ question }) => (quotedPhrases(question).length > 0 ? 'with a phrase in quotation marks' : 'without'));
+    const parts = options.analysis ? phrases : [...groups((question) => question.selection), ...groups((question) => question.type)];
     const title = `${dataset} ${split} on ${opened.name} (${opened.corpus.manifest.counts.passages} passages), ${options.embedder === 'none' ? 'no embedder' : options.embedder}`;
     const markdown = [`### ${title}`, table(measured, everything), ...parts.flatMap(([name, keep]) => [`#### ${name}`, table(measured, keep)])].join('\n\n');
     const figures = (keep: readonly number[]): unknown => ({
@@ -225,13 +213,14 @@ export async function runRecallBench(options: RecallOptions, signal: AbortSignal
     const byGroup = Object.fromEntries(parts.map(([name, keep]) => [name, figures(keep)]));
     if (options.out !== null) {
       await mkdir(options.out, { recursive: true });
-      const name = `recall-${dataset}-${split}-${opened.name}-${options.embedder}`;
+      const name = `recall-${dataset}-${split}-${opened.name}-${options.analysis ? 'analysis' : options.embedder}${reranker === null ? '' : '-reranked'}`;
       await writeFile(join(options.out, `${name}.md`), `${markdown}\n`);
       await writeFile(join(options.out, `${name}.json`), `${JSON.stringify({ ...json, groups: byGroup }, null, 1)}\n`);
     }
     return `${markdown}\n${JSON.stringify(json)}`;
   } finally {
     await embedder?.dispose();
+    await reranker?.dispose();
   }
 }
 
