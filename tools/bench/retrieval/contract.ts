@@ -93,8 +93,13 @@ export type EngineRequest =
 export type MachineRequest =
   /** One thread reads a buffer of so many bytes with 128-bit loads. Answers with bytes a second, the best of several passes. */
   | { readonly op: 'bandwidth'; readonly bytes: number }
-  /** Puts the parts of Foray's shard into a database of its own, nothing else: as whole parts, or in the records that Foray's store uses. */
-  | { readonly op: 'put'; readonly source: DataSource; readonly records: 'parts' | 'blocks' };
+  /**
+   * Puts the parts of Foray's shard into a database of its own, nothing else: as whole parts, or in the records that Foray's store uses. The parts are fetched
+   * before, or in the measured time with `fetched` 'meanwhile': three at a time, each put as soon as it is there.
+   */
+  | { readonly op: 'put'; readonly source: DataSource; readonly records: 'parts' | 'blocks'; readonly fetched: 'before' | 'meanwhile' }
+  /** Fetches the parts, three at a time, and keeps nothing. */
+  | { readonly op: 'fetch'; readonly source: DataSource };
 
 export interface PutFigures {
   readonly bytes: number;

@@ -1,7 +1,8 @@
 /** What the machine and the browser can do at best: memory bandwidth of one thread, and putting bytes into IndexedDB with nothing else done. */
 import { rowsOf } from '../../../src/corpus/import.ts';
+import type { ShardManifest } from '../../../src/corpus/shard.ts';
 import type { EngineReply, MachineRequest, PutFigures } from './contract.ts';
-import { fetchManifest, fetchParts, type FetchedPart } from './shard-parts.ts';
+import { fetchManifest, fetchPart, fetchParts, type FetchedPart } from './shard-parts.ts';
 
 /**
  * A WebAssembly module with one function `read(from: i32, end: i32): i64` over its exported memory `memory`: adds up 64-bit words with four 128-bit loads a turn.
@@ -56,42 +57,69 @@ const settled = <T>(request: IDBRequest<T>): Promise<T> =>
     request.onerror = () => reject(request.error ?? new Error('the request failed'));
   });
 
-async function put({ source, records }: Extract<MachineRequest, { op: 'put' }>): Promise<PutFigures> {
+/** Three at a time, as Foray's import has them. */
+async function inLanes<T>(items: readonly T[], work: (item: T, at: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let at = next++; ; at = next++) {
+      const item = items[at];
+      if (item === undefined) return;
+      await work(item, at);
+    }
+  };
+  await Promise.all([lane(), lane(), lane()]);
+}
+
+const byteCount = (manifest: ShardManifest): number => manifest.parts.reduce((sum, { bytes }) => sum + bytes, 0);
+
+async function fetchOnly({ source }: Extract<MachineRequest, { op: 'fetch' }>): Promise<PutFigures> {
   const manifest = await fetchManifest(source);
-  const parts: FetchedPart[] = [];
-  for await (const part of fetchParts(source, manifest, null)) parts.push(part);
-  const rows = parts.map(({ part, bytes }) => (records === 'parts' ? [bytes] : rowsOf(bytes, part, manifest.vectors?.mean)[1].map((block) => block.slice())));
+  const started = performance.now();
+  await inLanes(manifest.parts, async (part) => void (await fetchPart(source, part)));
+  return { bytes: byteCount(manifest), ms: performance.now() - started };
+}
+
+async function put({ source, records, fetched }: Extract<MachineRequest, { op: 'put' }>): Promise<PutFigures> {
+  const manifest = await fetchManifest(source);
+  const recordsOf = ({ part, bytes }: FetchedPart): readonly Uint8Array[] =>
+    records === 'parts' ? [bytes] : rowsOf(bytes, part, manifest.vectors?.mean)[1].map((block) => block.slice());
+  const before: (readonly Uint8Array[])[] = [];
+  if (fetched === 'before') for await (const part of fetchParts(source, manifest, null)) before.push(recordsOf(part));
   const name = 'bench-put';
   await settled(indexedDB.deleteDatabase(name));
   const opening = indexedDB.open(name, 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore('blocks');
   const database = await settled(opening);
   const started = performance.now();
-  // Three transactions on their way, as Foray's import has them.
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    for (;;) {
-      const at = next++;
-      const blocks = rows[at];
-      if (blocks === undefined) return;
-      await new Promise<void>((resolve, reject) => {
-        const transaction = database.transaction('blocks', 'readwrite');
-        transaction.oncomplete = () => resolve();
-        transaction.onabort = () => reject(transaction.error ?? new Error('the transaction was aborted'));
-        blocks.forEach((block, i) => transaction.objectStore('blocks').put(block, [at, i]));
-      });
-    }
-  };
-  await Promise.all([lane(), lane(), lane()]);
+  await inLanes(manifest.parts, async (part, at) => {
+    const blocks = before[at] ?? recordsOf(await fetchPart(source, part));
+    await new Promise<void>((resolve, reject) => {
+      const transaction = database.transaction('blocks', 'readwrite');
+      transaction.oncomplete = () => resolve();
+      transaction.onabort = () => reject(transaction.error ?? new Error('the transaction was aborted'));
+      blocks.forEach((block, i) => transaction.objectStore('blocks').put(block, [at, i]));
+    });
+  });
   const ms = performance.now() - started;
   database.close();
   await settled(indexedDB.deleteDatabase(name));
-  return { bytes: parts.reduce((sum, { bytes }) => sum + bytes.length, 0), ms };
+  return { bytes: byteCount(manifest), ms };
+}
+
+async function answer(request: MachineRequest): Promise<unknown> {
+  switch (request.op) {
+    case 'bandwidth':
+      return bandwidth(request.bytes);
+    case 'put':
+      return put(request);
+    case 'fetch':
+      return fetchOnly(request);
+  }
 }
 
 if (typeof self !== 'undefined' && 'postMessage' in self) {
   self.addEventListener('message', ({ data }: MessageEvent<MachineRequest>) => {
-    (data.op === 'bandwidth' ? bandwidth(data.bytes) : put(data)).then(
+    answer(data).then(
       (value) => self.postMessage({ ok: true, value } satisfies EngineReply),
       (error: unknown) => self.postMessage({ ok: false, error: error instanceof Error ? error.message : String(error) } satisfies EngineReply),
     );

@@ -242,13 +242,18 @@ export async function measureMachine(source: DataSource, scanBytes: number, url:
   try {
     await browser.freshPage();
     const { value: bandwidth } = await browser.ask<number>('memory bandwidth', 120, machineScript, { op: 'bandwidth', bytes: scanBytes });
-    const rates: number[] = [];
-    for (const records of ['parts', 'blocks'] as const) {
+    const rate = async (what: string, request: MachineRequest): Promise<number> => {
       await browser.freshPage();
-      const { value } = await browser.ask<PutFigures>('putting into IndexedDB', 300, machineScript, { op: 'put', source, records });
-      rates.push(value.bytes / 1e6 / (value.ms / 1000));
-    }
-    return { bandwidthMBps: bandwidth / 1e6, putPartsMBps: rates[0] ?? 0, putBlocksMBps: rates[1] ?? 0 };
+      const { value } = await browser.ask<PutFigures>(what, 300, machineScript, request);
+      return value.bytes / 1e6 / (value.ms / 1000);
+    };
+    return {
+      bandwidthMBps: bandwidth / 1e6,
+      putPartsMBps: await rate('putting into IndexedDB', { op: 'put', source, records: 'parts', fetched: 'before' }),
+      putBlocksMBps: await rate('putting into IndexedDB', { op: 'put', source, records: 'blocks', fetched: 'before' }),
+      fetchMBps: await rate('fetching', { op: 'fetch', source }),
+      fetchAndPutMBps: await rate('fetching and putting into IndexedDB', { op: 'put', source, records: 'parts', fetched: 'meanwhile' }),
+    };
   } finally {
     await browser.close();
   }

@@ -36,7 +36,15 @@ const figuresSchema = v.object({
   extra: v.record(v.string(), number),
 });
 
-const machineSchema = v.object({ bandwidthMBps: number, /** As whole parts, and in the records of Foray's store. */ putPartsMBps: number, putBlocksMBps: number });
+const machineSchema = v.object({
+  bandwidthMBps: number,
+  /** As whole parts, and in the records of Foray's store; the bytes lie in memory. */
+  putPartsMBps: number,
+  putBlocksMBps: number,
+  /** Of the parts from the server of the benchmark, with nothing done with them; and each put as a whole part once it is there. Absent in older rows. */
+  fetchMBps: v.optional(number),
+  fetchAndPutMBps: v.optional(number),
+});
 export type MachineFigures = v.InferOutput<typeof machineSchema>;
 
 export const rowSchema = v.object({

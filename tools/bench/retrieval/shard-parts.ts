@@ -12,9 +12,11 @@ export interface FetchedPart {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
+export async function fetchPart(source: DataSource, part: ShardPart): Promise<FetchedPart> {
+  return { part, bytes: new Uint8Array(await (await fetch(`${source.shardUrl}${part.file}`, { cache: 'no-store' })).arrayBuffer()) };
+}
+
 /** One after the other, so that only what the caller keeps is in memory. `kinds` null: all. */
 export async function* fetchParts(source: DataSource, manifest: ShardManifest, kinds: readonly PartKind[] | null): AsyncGenerator<FetchedPart> {
-  for (const part of manifest.parts.filter(({ kind }) => kinds?.includes(kind) !== false)) {
-    yield { part, bytes: new Uint8Array(await (await fetch(`${source.shardUrl}${part.file}`)).arrayBuffer()) };
-  }
+  for (const part of manifest.parts) if (kinds?.includes(part.kind) !== false) yield await fetchPart(source, part);
 }
