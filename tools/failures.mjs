@@ -7,7 +7,7 @@
 /** A failed stage or test, with what is said about it in lines of their own below. @typedef {{ title: string; details: readonly string[] }} Failure */
 
 /** Findings named of a stage that failed. */
-export const mostFindings = 5;
+const mostFindings = 5;
 /** Failures named of a run. */
 const mostFailures = 60;
 const widest = 240;

@@ -5,7 +5,7 @@
  */
 
 /** Hosts that models and shards are downloaded from; nothing is sent to them but the request for a file. */
-export const downloadHosts = ['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co', 'https://raw.githubusercontent.com'];
+const downloadHosts = ['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co', 'https://raw.githubusercontent.com'];
 
 /** The person's own model server on this machine. */
 const ownServers = ['http://localhost:*', 'http://127.0.0.1:*'];

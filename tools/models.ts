@@ -18,7 +18,7 @@ import type { ExtraModel, LocalModel } from './server.mjs';
 export { modelsFolder } from './models/disk.ts';
 
 /** What `npm start` and `npm test` prepare when nothing else is asked for. */
-export const defaultModels = ['minilm', 'smollm2-135m'] as const;
+const defaultModels = ['minilm', 'smollm2-135m'] as const;
 
 export interface Prepared {
   readonly id: string;

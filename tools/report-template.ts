@@ -8,7 +8,7 @@ import { build, type Plugin } from 'vite';
 import { dataMark } from '../src/ui/lab/report-data.ts';
 import { root } from './setup.mjs';
 
-export const templateFile = 'lab-report.html';
+const templateFile = 'lab-report.html';
 
 export async function buildReportTemplate(): Promise<string> {
   const result = await build({

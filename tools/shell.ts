@@ -77,7 +77,7 @@ export function serviceWorker(entry = fileURLToPath(new URL('../workers/service-
 }
 
 /** Reads the finished build. The shell is the page, what it imports statically, the workers' entry files with their static imports, and the files of public/. */
-export async function describeBuild(outDir: string): Promise<BuildFiles> {
+async function describeBuild(outDir: string): Promise<BuildFiles> {
   const all = (await readdir(outDir, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => relative(outDir, join(entry.parentPath, entry.name)).split(sep).join('/'))

@@ -43,7 +43,7 @@ export function passageLines(tools: Tools, passages: readonly Passage[], tokens:
 }
 
 /** The head of a text that costs at most so many tokens, less the title's share. */
-export function cut(text: string, tokens: number): string {
+function cut(text: string, tokens: number): string {
   let end = Math.max(40, tokens * 4);
   while (end > 40 && estimateTokens(text.slice(0, end)) > tokens) end = Math.floor(end * 0.8);
   return text.slice(0, end);

@@ -10,7 +10,7 @@ import { faultsOf, planFromSteps, wordsOf } from './plan.ts';
 export type Similarity = (planned: string, gold: string) => number;
 
 /** METHODS §13. */
-export const defaultHardThreshold = 0.7;
+const defaultHardThreshold = 0.7;
 const mostMatched = 12;
 
 /** For each planned item the index of its gold item, or null. */

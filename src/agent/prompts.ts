@@ -80,7 +80,7 @@ export function readSchema(first: number, last: number) {
   });
 }
 
-export function sentenceLines(sentences: readonly PackedSentence[]): string {
+function sentenceLines(sentences: readonly PackedSentence[]): string {
   return sentences.map(({ n, passage, text }) => `${n}. [${fence(passage.title, 100)}] ${fence(text, 600)}`).join('\n');
 }
 

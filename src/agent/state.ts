@@ -3,7 +3,7 @@
  * history of searches with their yield. Built from events alone, so that a reload rebuilds it from the log. Pure.
  */
 import type { Passage } from '../corpus/retriever.ts';
-import type { AgentEvent, AgentEventBody, Cost, Evidence, Importance, NodeStatus, Plan, StateSummary } from './events.ts';
+import type { AgentEventBody, Cost, Evidence, Importance, NodeStatus, Plan, StateSummary } from './events.ts';
 import { estimateTokens, readsAsOrder, sentencesOf } from './evidence.ts';
 import { entitiesOf, wordsOf } from './plan.ts';
 
@@ -51,20 +51,15 @@ export interface RunState {
   /** Refused repetitions. */
   readonly refused: readonly { readonly node: number; readonly query: string }[];
   readonly spent: Pick<Cost, 'llmCalls' | 'searches'>;
-  readonly elapsedMs: number;
 }
 
 export const emptyState: RunState = {
   question: '', plan: null, nodes: new Map(), pool: new Map(), curated: [], evidence: [], verdicts: new Map(), searches: [], refused: [],
-  spent: { llmCalls: 0, searches: 0 }, elapsedMs: 0,
+  spent: { llmCalls: 0, searches: 0 },
 };
 
 /** The note of a `queryScored` event for a query that was not run again. */
 export const refusedNote = 'The same words were searched before; the query was not run again.';
-
-export function stateOf(events: readonly AgentEvent[]): RunState {
-  return events.reduce((state, event) => ({ ...reduceState(state, event), elapsedMs: event.atMs }), emptyState);
-}
 
 export function reduceState(state: RunState, event: AgentEventBody): RunState {
   switch (event.kind) {
@@ -145,7 +140,7 @@ function curate(state: RunState, added: readonly CuratedPassage[], how: 'raise' 
 const entities = new WeakMap<Passage, readonly string[]>();
 
 /** Names, years and dates of a passage (its title included), by their words. */
-export function namesIn(passage: Passage): readonly string[] {
+function namesIn(passage: Passage): readonly string[] {
   let names = entities.get(passage);
   if (names === undefined) {
     // Sentence by sentence, so that no name runs over a full stop. A single capital word that opens a sentence is no name unless the title has it.

@@ -172,7 +172,7 @@ const folds: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Text by which letters are compared: compatibility forms, case and diacritics do not count, and a few letters are spelled out (ß → ss). */
-export function foldLetters(text: string): string {
+function foldLetters(text: string): string {
   if (isAscii(text)) return text.toLowerCase();
   const folded = text.normalize('NFKC').toLowerCase().normalize('NFD').replace(/[\u0300-\u036f]/g, '').normalize('NFC');
   return /[^\0-\x7f]/.test(folded) ? folded.replace(/[ßæœøđðþłıħŧ]/g, (c) => folds.get(c) ?? c) : folded;

@@ -12,7 +12,7 @@ import type { FileRow, Store } from './store.ts';
 import type { ModelFileSpec, ModelFilesSpec, StoredModel } from './worker-api.ts';
 
 /** What is committed at a time: a break loses less than this. */
-export const partBytes = 8 * 2 ** 20;
+const partBytes = 8 * 2 ** 20;
 const defaultStallMs = 30_000;
 const maxWaitMs = 60_000;
 const firstWaitMs = 1000;
@@ -36,7 +36,7 @@ export function browserNet(origin: string): Net {
   return { fetch: (url, init) => fetch(url, init), now: () => performance.now(), sleep, origin };
 }
 
-export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(abortError());
     const onAbort = (): void => {

@@ -6,7 +6,7 @@ import { analyse } from './analysis.ts';
 
 export const permutations = 64;
 const gramLength = 5;
-export const sameShare = 0.85;
+const sameShare = 0.85;
 
 /** Odd multipliers and offsets of the permutations, from one fixed sequence. */
 const keys = ((): Uint32Array => {

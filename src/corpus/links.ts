@@ -39,7 +39,7 @@ export interface TitleTable {
 }
 
 /** Titles carried by more documents than this are too vague to be a link. */
-export const maxSharedTitle = 5;
+const maxSharedTitle = 5;
 const maxTitleTerms = 12;
 const maxQuestionLength = 20_000;
 

@@ -46,7 +46,7 @@ export function jsonSchemaOf(schema: GenericSchema): JsonSchema {
 }
 
 /** The first complete JSON object or array in a text (engines without a grammar wrap it in prose or a code fence); undefined if there is none. */
-export function firstJsonValue(text: string): unknown {
+function firstJsonValue(text: string): unknown {
   const start = text.search(/[{[]/);
   if (start < 0) return undefined;
   let depth = 0;

@@ -160,7 +160,7 @@ export async function measureThreads(environment: Environment, time: TimeThreads
 }
 
 /** A fixed amount of integer work in `threads` fresh workers, timed from the moment all of them are up. */
-export async function timeWorkers(threads: number): Promise<number> {
+async function timeWorkers(threads: number): Promise<number> {
   const source = 'onmessage=()=>{let x=1;for(let i=0;i<2e7;i++)x=(Math.imul(x,1664525)+i)|0;postMessage(x)};postMessage(0)';
   const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
   const workers = Array.from({ length: threads }, () => new Worker(url));

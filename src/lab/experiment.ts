@@ -75,7 +75,7 @@ export function wordingOf(question: string, paraphrase: ExperimentSpec['paraphra
 }
 
 /** null without a decomposition, or with one that is longer than plans may be. */
-export function planOf(question: Question): Plan | null {
+function planOf(question: Question): Plan | null {
   const steps = question.goldPlan.map(({ q }) => q);
   return steps.length < 2 || steps.length > maxSubQuestions ? null : goldPlan(steps, question.question);
 }

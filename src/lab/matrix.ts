@@ -42,7 +42,7 @@ const questionSetSchema = v.strictObject({
   split: v.optional(name),
 });
 
-export const matrixSchema = v.strictObject({
+const matrixSchema = v.strictObject({
   questions: v.pipe(v.array(questionSetSchema), v.minLength(1)),
   methods: v.pipe(v.array(name), v.minLength(1)),
   models: v.pipe(v.array(name), v.minLength(1)),

@@ -18,7 +18,7 @@ function row(method: string, model: string, source: string, hotpotqa: number, wi
   return { method, model, source, em: { hotpotqa, '2wikimultihopqa': wiki, musique, ...(bamboogle === null ? {} : { bamboogle }) } };
 }
 
-export const published: readonly PublishedRow[] = [
+const published: readonly PublishedRow[] = [
   row('Direct', '7B', searchR1, 0.183, 0.25, 0.031, 0.12),
   row('RAG', '7B', searchR1, 0.299, 0.235, 0.058, 0.208),
   row('IRCoT', '7B', searchR1, 0.133, 0.149, 0.072, 0.224),

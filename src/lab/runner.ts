@@ -67,7 +67,7 @@ export function tasksOf(questions: readonly Question[], cells: readonly Cell[]):
     cell.seed) !== null).map((cell) => ({ question, cell })));
 }
 
-export function taskKey({ question, cell }: Task): string {
+function taskKey({ question, cell }: Task): string {
   return itemKey({ dataset: question.dataset, qid: question.id, llm: cell.llm, corpus: cell.corpus, setting: cell.setting.name, method: cell.method, seed: cell.seed });
 }
 

@@ -16,7 +16,7 @@ export interface ArchiveCell {
   readonly visits: number;
 }
 
-export const maxHops = 4;
+const maxHops = 4;
 
 /** Cells in reading order, empty ones left out. Trajectories without a search or a likelihood have no place. Equal quality keeps the earlier one. */
 export function buildArchive(trajectories: readonly Sample[]): ArchiveCell[] {
@@ -39,9 +39,4 @@ export function buildArchive(trajectories: readonly Sample[]): ArchiveCell[] {
   }
   const order = (cell: ArchiveCell): number => (cell.hops * moves.length + moves.indexOf(cell.move)) * queryStyles.length + queryStyles.indexOf(cell.style);
   return [...cells.values()].sort((a, b) => order(a) - order(b));
-}
-
-/** Share of the cells that are filled (MAP-Elites' coverage). */
-export function coverage(cells: readonly ArchiveCell[]): number {
-  return cells.length / (maxHops * moves.length * queryStyles.length);
 }

@@ -64,7 +64,7 @@ export async function* eStep(
 }
 
 /** Scores and weights the trajectories of one question. */
-export async function weigh(question: TrainQuestion, samples: readonly Sample[], deps: EStepDeps, options: EStepOptions, signal: AbortSignal): Promise<WeightedQuestion> {
+async function weigh(question: TrainQuestion, samples: readonly Sample[], deps: EStepDeps, options: EStepOptions, signal: AbortSignal): Promise<WeightedQuestion> {
   const priorLogp = await scoreGold(deps.llm, question, [], signal);
   const scored: Sample[] = [];
   for (const sample of samples) {

@@ -193,7 +193,7 @@ function goldLessons(questions: readonly LearnQuestion[]): Lesson[] {
 }
 
 /** Every query of every trajectory with the passages that its node took evidence from, with the trajectory's weight. */
-export function sampleLessons(samples: readonly Sample[]): Lesson[] {
+function sampleLessons(samples: readonly Sample[]): Lesson[] {
   return samples.flatMap((sample) => {
     const all = evidenceIds(sample);
     return sample.steps.flatMap((step): Lesson[] => {

@@ -27,7 +27,7 @@ export interface LogisticOptions {
   readonly decay: number;
 }
 
-export const logisticDefaults: LogisticOptions = { epochs: 300, rate: 0.5, decay: 1e-3 };
+const logisticDefaults: LogisticOptions = { epochs: 300, rate: 0.5, decay: 1e-3 };
 
 /** P(y = 1). */
 export function probability(model: LogisticModel, x: readonly number[]): number {

@@ -5,7 +5,7 @@
 import * as v from 'valibot';
 import type { AgentSettings } from '../agent/settings.ts';
 
-export const profileSchema = v.object({
+const profileSchema = v.object({
   enabled: v.boolean(),
   /** Free words for the person themselves; shown, never sent to a model. */
   about: v.pipe(v.string(), v.maxLength(2000)),

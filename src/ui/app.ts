@@ -50,7 +50,7 @@ export interface Preview {
   readonly isSearching: boolean;
 }
 
-export interface Fault {
+interface Fault {
   readonly id: number;
   readonly text: string;
   /** For a report; '' where the text says it all. */
@@ -58,7 +58,7 @@ export interface Fault {
 }
 
 /** The second model, which plans. */
-export interface PlannerView {
+interface PlannerView {
   readonly chosen: string | null;
   readonly isLoading: boolean;
   readonly error: string;
@@ -71,7 +71,7 @@ export interface ImportView {
   readonly isActive: boolean;
 }
 
-export interface DocumentsView {
+interface DocumentsView {
   readonly progress: Progress | null;
   readonly isActive: boolean;
   readonly failures: readonly { readonly name: string; readonly message: string }[];

@@ -5,7 +5,7 @@ import { abortError, AppError, isAbort } from '../errors.ts';
 import type { Profile } from '../learning/profile.ts';
 import type { PartId } from '../learning/record.ts';
 
-export type ExportedFile = Awaited<ReturnType<Learning['exports']>>[number];
+type ExportedFile = Awaited<ReturnType<Learning['exports']>>[number];
 
 export interface LearningOptions {
   readonly learning: Learning;

@@ -4,7 +4,7 @@ import type { Evidence } from '../agent/events.ts';
 import type { Searcher } from '../api.ts';
 import type { Neighbours, Passage } from '../corpus/retriever.ts';
 
-export interface OpenPassage {
+interface OpenPassage {
   readonly id: string;
   /** The quote to mark, where the passage was opened for one. */
   readonly evidence: Evidence | null;

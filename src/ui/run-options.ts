@@ -44,7 +44,7 @@ export const effortLabels: Readonly<Record<Preferences['effort'], readonly [word
 };
 
 /** `quick`, `normal` and `thorough` as overrides of the agent's limits. `normal` overrides nothing. */
-export const effortSettings: Readonly<Record<Preferences['effort'], Partial<AgentSettings>>> = {
+const effortSettings: Readonly<Record<Preferences['effort'], Partial<AgentSettings>>> = {
   quick: { depths: [5], maxLlmCalls: 10, maxSearches: 10, samples: 2 },
   normal: {},
   thorough: { depths: [8, 12, 16, 20], maxLlmCalls: 40, maxSearches: 40, samples: 5 },

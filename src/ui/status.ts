@@ -25,7 +25,7 @@ export const modelStates: Readonly<Record<ModelStatus['state'], string>> = {
   unavailable: 'Not for this device',
 };
 
-export const modelSources: Readonly<Record<ModelStatus['source'], string>> = {
+const modelSources: Readonly<Record<ModelStatus['source'], string>> = {
   local: 'from beside this page',
   hub: 'from the model hub',
   stored: 'stored on this device',
@@ -67,7 +67,7 @@ export function modelTone(row: ModelStatus): Tone {
 }
 
 /** Memory and features that a model needs, as short phrases. */
-export function needsOf(row: ModelStatus): string[] {
+function needsOf(row: ModelStatus): string[] {
   if (row.source === 'endpoint') return [];
   const onGpu = row.needs.includes('webgpu');
   const memory = row.memoryMB > 0 ? [`needs ${formatMemory(row.memoryMB)} ${onGpu ? 'graphics memory' : 'memory'}`] : [];

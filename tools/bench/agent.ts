@@ -296,7 +296,7 @@ function linesOf(rows: readonly unknown[]): string {
   return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 }
 
-export async function replaceFile(path: string, text: string): Promise<void> {
+async function replaceFile(path: string, text: string): Promise<void> {
   const part = `${path}.${process.pid}.part`;
   await writeFile(part, text);
   await rename(part, path);

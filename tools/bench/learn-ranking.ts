@@ -34,10 +34,10 @@ export interface FitOptions {
   readonly l2: number;
 }
 
-export const fitDefaults: FitOptions = { steps: 120, rate: 0.08, l2: 3e-4 };
+const fitDefaults: FitOptions = { steps: 120, rate: 0.08, l2: 3e-4 };
 
 /** Weights in the order of `featureNames`. */
-export function fitStage(questions: readonly Rows[], { steps, rate, l2 }: FitOptions): Stage {
+function fitStage(questions: readonly Rows[], { steps, rate, l2 }: FitOptions): Stage {
   const scale = deviations(questions);
   const weights = new Float64Array(featureCount);
   const mean = new Float64Array(featureCount);

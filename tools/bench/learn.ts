@@ -36,7 +36,7 @@ import { root } from '../setup.mjs';
 import { hashIds, loadQuestions, namesOf, openCorpus } from './corpora.ts';
 import { openNodeCorpus } from './corpus.ts';
 
-export interface LearnBenchOptions {
+interface LearnBenchOptions {
   readonly questions: string;
   readonly dev: string;
   readonly passages: string;
@@ -110,7 +110,7 @@ export async function learnCommand(args: readonly string[], signal: AbortSignal)
   );
 }
 
-export async function runLearnBench(options: LearnBenchOptions, signal: AbortSignal): Promise<string> {
+async function runLearnBench(options: LearnBenchOptions, signal: AbortSignal): Promise<string> {
   await mkdir(options.out, { recursive: true });
   const { dataset } = namesOf(options.questions);
   const train = (await loadQuestions(options.questions, dataset, null, options.limit, options.seed)).map(learnQuestion);

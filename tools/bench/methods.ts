@@ -23,7 +23,7 @@ const summarySchema = v.object({
     }),
   ),
 });
-export type MeasuredSummary = v.InferOutput<typeof summarySchema>;
+type MeasuredSummary = v.InferOutput<typeof summarySchema>;
 
 /** Resolves with the line for stdout. */
 export async function methodsCommand(args: string[]): Promise<string> {
@@ -37,7 +37,7 @@ export async function methodsCommand(args: string[]): Promise<string> {
 }
 
 /** The page in full; the same registry and summaries give the same text. */
-export function methodsPage(summaries: readonly MeasuredSummary[]): string {
+function methodsPage(summaries: readonly MeasuredSummary[]): string {
   const measured = (id: string): string => {
     const cells = summaries.flatMap(({ systems }) =>
       Object.values(systems)

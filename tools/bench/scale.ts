@@ -135,7 +135,7 @@ export async function writeSyntheticShard(folder: string, id: string, passages: 
   return manifest;
 }
 
-export interface ScaleFigures {
+interface ScaleFigures {
   readonly passages: number;
   readonly shardMB: number;
   readonly candidates: number;
@@ -194,7 +194,7 @@ export async function buildVectorsPage(out: string): Promise<void> {
 }
 
 /** One run: everything that `ScaleFigures` names, in one browser with a fresh profile. */
-export async function measureScale(options: ScaleOptions, signal: AbortSignal): Promise<ScaleFigures> {
+async function measureScale(options: ScaleOptions, signal: AbortSignal): Promise<ScaleFigures> {
   const { passages, queries: queryCount } = options;
   const work = await mkdtemp(join(tmpdir(), 'foray-scale-'));
   const folder = options.folder ?? join(work, 'shard');

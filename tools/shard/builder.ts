@@ -59,7 +59,7 @@ export interface PartLimits {
   readonly vectorBytes: number;
 }
 
-export const defaultLimits: PartLimits = {
+const defaultLimits: PartLimits = {
   passageBytes: 4 * 2 ** 20,
   lexicalPassages: 16_384,
   lexicalPostings: 2_500_000,

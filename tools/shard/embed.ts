@@ -25,7 +25,7 @@ export interface NodeEmbedder {
 const folders: Readonly<Record<EmbedderId, string>> = { minilm: 'all-MiniLM-L6-v2', 'bge-small': 'bge-small-en-v1.5', wordllama: 'wordllama-256' };
 const pooling: Readonly<Record<EmbedderId, 'mean' | 'cls'>> = { minilm: 'mean', 'bge-small': 'cls', wordllama: 'mean' };
 
-export function modelsFolder(): string {
+function modelsFolder(): string {
   return process.env['FORAY_MODELS'] ?? join(homedir(), '.cache', 'foray', 'models');
 }
 

@@ -39,7 +39,7 @@ export function openMediaWiki(path: string, totalBytes: number): Input {
 }
 
 /** `[[Fails:x.jpg|…]]` as `[[File:x.jpg|…]]`: a wiki names its namespaces in its own language, and says how in its head. */
-export function withKnownNamespaces(text: string, names: ReadonlyMap<string, string>): string {
+function withKnownNamespaces(text: string, names: ReadonlyMap<string, string>): string {
   let out = text;
   for (const [key, known] of silentNamespaces) {
     const name = names.get(key)?.trim() ?? '';
@@ -151,7 +151,7 @@ function linkOf(link: object): { target: string; anchor: string }[] {
 }
 
 /** A page title in its canonical form: no fragment, spaces for underscores, first letter capital. */
-export function pageName(target: string): string {
+function pageName(target: string): string {
   const plain = (target.split('#')[0] ?? '').replaceAll('_', ' ').replace(/\s+/g, ' ').replace(/^:/, '').trim();
   const first = String.fromCodePoint(plain.codePointAt(0) ?? 32);
   return plain === '' ? '' : first.toUpperCase() + plain.slice(first.length);

@@ -40,7 +40,7 @@ export const foray: Method = {
 };
 
 /** METHODS §8.3: router, then the repair ladder parse → fix → one re-ask → single step. */
-export async function proposePlan(tools: Tools): Promise<Plan> {
+async function proposePlan(tools: Tools): Promise<Plan> {
   const { question } = tools;
   const byForm = tools.settings.byCode ? formSteps(question) : null;
   const formed = byForm === null ? null : planFromSteps(byForm.steps, question, 'form');

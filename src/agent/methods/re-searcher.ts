@@ -48,7 +48,7 @@ export const reSearcher: Method = {
 };
 
 /** The question as key words, and as its names with its last content words: two wordings that no model has to write. */
-export function paraphrases(question: string): readonly string[] {
+function paraphrases(question: string): readonly string[] {
   const words = contentWords(question);
   const names = entitiesOf(question);
   return [words.join(' '), [...names, ...words.slice(-2)].join(' ')];

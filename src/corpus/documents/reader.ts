@@ -33,7 +33,7 @@ export interface ReadDocument extends ExtractedDocument {
 export type LazyReader = Pick<DocumentReader, 'type' | 'accepts'> & { readonly load: () => Promise<DocumentReader> };
 
 /** The formats that are read here; each reader's library is loaded with its first file. */
-export const documentReaders: readonly LazyReader[] = [
+const documentReaders: readonly LazyReader[] = [
   { type: 'pdf', accepts: (name, mime) => name.endsWith('.pdf') || mime === 'application/pdf', load: async () => (await import('./pdf.ts')).pdfReader },
   { type: 'html', accepts: (name, mime) => /\.(html?|xhtml)$/.test(name) || mime === 'text/html', load: async () => (await import('./html.ts')).htmlReader },
   { type: 'markdown', accepts: (name, mime) => /\.(md|markdown)$/.test(name) || mime === 'text/markdown', load: async () => (await import('./markdown.ts')).markdownReader },

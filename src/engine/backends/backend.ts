@@ -37,7 +37,7 @@ export function reasonOf(error: unknown): string {
   return text.replace(/\s+/g, ' ').trim().slice(0, 300);
 }
 
-export function backendName(backend: LlmBackendId): string {
+function backendName(backend: LlmBackendId): string {
   return { webllm: 'WebLLM', wllama: 'llama.cpp (wllama)', transformers: 'transformers.js', http: 'the model endpoint', scripted: 'the script' }[backend];
 }
 

@@ -230,7 +230,7 @@ function decodeChunk(data: string, url: string): v.InferOutput<typeof chunkSchem
 }
 
 /** The `data:` values of a server-sent event stream; lines may be cut anywhere between network chunks. Leaving early closes the connection. */
-export async function* serverSentData(response: Response, signal: AbortSignal): AsyncGenerator<string> {
+async function* serverSentData(response: Response, signal: AbortSignal): AsyncGenerator<string> {
   if (response.body === null) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let buffer = '';

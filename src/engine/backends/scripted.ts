@@ -24,7 +24,7 @@ const responseSchema = v.object({
   logprob: v.optional(v.number(), -0.1),
 });
 
-export const scriptSchema = v.object({
+const scriptSchema = v.object({
   responses: v.array(responseSchema),
   /** Said when nothing else fits; without it that is an `engine/empty-output`. */
   otherwise: v.optional(responseSchema),

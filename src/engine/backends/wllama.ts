@@ -113,7 +113,7 @@ export const openWllama: OpenBackend = (request, { signal, onProgress }) =>
   });
 
 /** A file with this ending is a LoRA adapter in GGUF form, laid over the model. */
-export const adapterSuffix = '.lora.gguf';
+const adapterSuffix = '.lora.gguf';
 
 interface FileMount {
   moduleInit(files: readonly { readonly name: string; readonly blob: Blob }[]): Promise<unknown>;

@@ -11,7 +11,7 @@ import { visibleLine } from '../text/display.ts';
 import { Icon, type IconName } from './icon.tsx';
 import { NodeDetail } from './node-detail.tsx';
 
-export const statusLabels: Readonly<Record<NodeStatus, string>> = {
+const statusLabels: Readonly<Record<NodeStatus, string>> = {
   open: 'Waiting',
   running: 'Working',
   answered: 'Answered',

@@ -11,7 +11,7 @@ const height = 120;
 const pad = 8;
 
 /** One path through the measured points; a gap where one is missing. Values are cut to 0…1. */
-export function plotPath(values: readonly (number | null)[]): string {
+function plotPath(values: readonly (number | null)[]): string {
   const step = values.length < 2 ? 0 : (width - 2 * pad) / (values.length - 1);
   let isDrawing = false;
   return values

@@ -9,7 +9,7 @@ import { librarySlot, modelAction, modelFacts, modelStates, modelTone, slotRow, 
 import { visibleLine } from '../text/display.ts';
 import { ProgressLine } from './controls.tsx';
 
-export function runAction(app: App, action: StatusAction): void {
+function runAction(app: App, action: StatusAction): void {
   switch (action.kind) {
     case 'use':
       void app.useModel(action.id);

@@ -8,7 +8,7 @@ import { formatCount, plural } from '../text/format.ts';
 import '../styles/table.css';
 
 /** `name.csv` from a question. */
-export function csvName(question: string): string {
+function csvName(question: string): string {
   const words = question.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-+|-+$/g, '').slice(0, 60);
   return `${words === '' ? 'table' : words}.csv`;
 }

@@ -15,7 +15,7 @@ interface Contender {
 type Round = readonly [left: Contender, right: Contender];
 
 /** Pairs that answer otherwise, in a fixed chance order. */
-export function roundsOf(run: ReportRun, other: ReportRun | null): Round[] {
+function roundsOf(run: ReportRun, other: ReportRun | null): Round[] {
   const contenders = [run, ...(other === null ? [] : [other])].flatMap((source, i) =>
     systemsOf(source.items).flatMap(({ label, items }) => items.map((item): Contender => ({ name: other === null ? label : `${i === 0 ? 'first' : 'second'}: ${label}`, item }))),
   );

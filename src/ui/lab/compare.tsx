@@ -20,7 +20,7 @@ function changeOf({ a, b }: Pair): 0 | 1 | 2 | 3 {
 
 const changes = ['Right only in the first', 'Right only in the second', 'Other answer', 'Same'] as const;
 
-export function pairsOf(run: ReportRun, other: ReportRun): readonly { readonly label: string; readonly pairs: readonly Pair[] }[] {
+function pairsOf(run: ReportRun, other: ReportRun): readonly { readonly label: string; readonly pairs: readonly Pair[] }[] {
   const key = (item: ItemRecord): string => JSON.stringify([item.dataset, item.method, item.setting, item.seed, item.qid]);
   const ofOther = new Map(other.items.map((item) => [key(item), item]));
   return systemsOf(run.items).flatMap(({ label, items }) => {

@@ -29,7 +29,7 @@ export interface LabServices {
 const seed = 13;
 
 /** The searcher's own runs as the runner asks for them. */
-export function searcherAsk(searcher: Searcher): Ask {
+function searcherAsk(searcher: Searcher): Ask {
   return async function* ({ text, cell }, _worker, signal) {
     const run = searcher.ask(text, { method: cell.method, seed: cell.seed, settings: cell.setting.agent });
     const stop = (): void => run.stop();

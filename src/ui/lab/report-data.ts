@@ -33,7 +33,7 @@ export function decodeReport(text: string): ReportData {
 }
 
 /** For a script element: no `<` in it can end that element. */
-export function encodeReport(runs: readonly Pick<ReportRun, 'title' | 'about' | 'items'>[]): string {
+function encodeReport(runs: readonly Pick<ReportRun, 'title' | 'about' | 'items'>[]): string {
   return JSON.stringify({ runs: runs.map(({ title, about, items }) => ({ title, about, items })) }).replaceAll('<', '\\u003c');
 }
 

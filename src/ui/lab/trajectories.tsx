@@ -53,7 +53,7 @@ export function Trajectories({ items }: { readonly items: readonly ItemRecord[] 
   );
 }
 
-export function systemOf({ method, setting, llm, seed, dataset }: ItemRecord): string {
+function systemOf({ method, setting, llm, seed, dataset }: ItemRecord): string {
   return [method, setting === 'default' ? null : setting, llm, dataset, `seed ${seed}`].filter((part) => part !== null).join(' · ');
 }
 

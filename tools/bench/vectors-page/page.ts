@@ -25,7 +25,7 @@ async function importShard(url: string): Promise<number> {
   return performance.now() - started;
 }
 
-export interface DenseAnswer {
+interface DenseAnswer {
   readonly ms: number;
   readonly usedDense: boolean;
   readonly ids: readonly string[];
