@@ -60,6 +60,8 @@ export interface AskOptions {
   readonly experiment?: Experiment;
   /** For measurements: model calls that were made before. */
   readonly completions?: CallCache;
+  /** For measurements: searched in the place of the library. */
+  readonly retriever?: Retriever;
 }
 
 /** A run whose page was closed or crashed in the middle. */

@@ -48,7 +48,7 @@ export interface Runs {
 const lockName = (id: string): string => `foray-run-${id}`;
 
 /** What is stored of the options, so that the run goes on as it was begun. */
-type StoredOptions = Omit<AskOptions, 'planPauseMs' | 'completions' | 'experiment'> & { readonly holdsPlan: boolean };
+type StoredOptions = Omit<AskOptions, 'planPauseMs' | 'completions' | 'experiment' | 'retriever'> & { readonly holdsPlan: boolean };
 const storedOptions = v.object({
   method: v.optional(v.string()),
   seed: v.optional(v.number()),
@@ -146,7 +146,7 @@ export function createRuns(options: RunsOptions): Runs {
         const deps: AgentDeps = {
           llm: llm === null || completions === undefined ? llm : recallingLlm(llm, completions),
           ...(planner === null ? {} : { planner }),
-          retriever: options.retrieverWith(values.adapter ?? null),
+          retriever: given.retriever ?? options.retrieverWith(values.adapter ?? null),
           now: () => performance.now(),
           // What was asked for in so many words goes before what the profile says.
           settings: { ...base, ...effect?.settings, ...(asked.seed === undefined ? {} : { seed: asked.seed }), ...asked.settings },
@@ -161,7 +161,7 @@ export function createRuns(options: RunsOptions): Runs {
         };
         const told = isResumed ? (earlier?.events ?? []) : [];
         for (const event of told) yield event;
-        const { planPauseMs: _, revision: __, completions: _c, experiment: _e, ...rest } = asked;
+        const { planPauseMs: _, revision: __, completions: _c, experiment: _e, retriever: _r, ...rest } = asked;
         const changed = experiment === undefined ? deps : (await import('./lab/experiment.ts')).withExperiment(deps, experiment);
         const kept: StoredOptions = { ...rest, method: method.id, holdsPlan: hold.pauseMs > 0 };
         yield* record(id, text, kept, runMethod(id, text, method, changed, signal, told));

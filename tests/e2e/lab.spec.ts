@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
 import { AxeBuilder } from '@axe-core/playwright';
 import { expect, test } from '@playwright/test';
+import { readRunFile } from '../../src/lab/record.ts';
 
 test('own questions, two of them, without a model: progress, report, export; the file opens from disk, shows data as text only, and is accessible', async ({ page, context }, info) => {
   await page.goto('./#lab');
@@ -47,4 +48,49 @@ test('own questions, two of them, without a model: progress, report, export; the
   await report.setViewportSize({ width: 320, height: 700 });
   await expect.poll(() => report.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
   await report.screenshot({ path: info.outputPath('report.png'), fullPage: true });
+});
+
+test('what is searched: the whole library, one corpus of it, the passages that the questions bring; each run keeps to it and says so', async ({ page }, info) => {
+  await page.goto('./#lab');
+  await page.waitForFunction(async () => (await globalThis.foray?.library.corpora())?.some((corpus) => corpus.state === 'complete') === true, undefined, { timeout: 60_000 });
+  await page.evaluate(async () => {
+    const file = new File(['# Varn lighthouse\n\nThe Varn lighthouse was built by Ilse Brandt, who was born in Tolmen. It stands on a rock.'], 'varn.md', { type: 'text/markdown' });
+    await globalThis.foray!.library.addDocuments([file], new AbortController().signal, () => undefined);
+  });
+  const corpus = page.getByRole('group', { name: 'Corpus' });
+  await expect(corpus.getByRole('radio', { name: /My library 2 corpora/ })).toBeChecked();
+  // The demo questions bring no passages.
+  await expect(corpus.getByRole('radio', { name: /own passages/ })).toBeDisabled();
+  await page.getByRole('radio', { name: /file of your own/ }).check();
+  await page.getByLabel('File', { exact: true }).setInputFiles('tests/fixtures/questions/hotpotqa.json');
+  await expect(corpus.getByRole('radio', { name: /own passages 4, / })).toBeEnabled();
+
+  const progress = page.getByTestId('lab-progress');
+  await corpus.getByRole('radio', { name: /own passages/ }).check();
+  await page.screenshot({ path: info.outputPath('corpus.png'), fullPage: true });
+  await page.getByRole('button', { name: 'Run', exact: true }).click();
+  await expect(progress).toHaveText(/^2 of 2 done$/, { timeout: 60_000 });
+  await corpus.getByRole('radio', { name: 'One corpus of it' }).check();
+  await corpus.getByLabel('Which').selectOption({ value: 'own' });
+  await page.getByRole('button', { name: 'Go on' }).click();
+  await expect.poll(() => page.locator('.report tbody th', { hasText: /own@1/ }).count(), { timeout: 60_000 }).toBeGreaterThan(0);
+  await corpus.getByRole('radio', { name: /My library/ }).check();
+  await page.getByRole('button', { name: 'Go on' }).click();
+  await expect.poll(() => page.locator('.report tbody th', { hasText: /demo@\d+\+own@1/ }).count(), { timeout: 60_000 }).toBeGreaterThan(0);
+
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save run.jsonl' }).click()]);
+  const file = info.outputPath('run.jsonl');
+  await download.saveAs(file);
+  const { items, bad } = readRunFile(await readFile(file, 'utf8'));
+  expect(bad).toEqual([]);
+  expect(items.map(({ error }) => error)).toEqual([null, null, null, null, null, null]);
+  const found = (label: RegExp): Set<string> => new Set(items.filter((item) => label.test(item.corpus)).flatMap((item) => Object.keys(item.passages).map((id) => id.split('/')[0] ?? '')));
+  expect([...found(/^context:hotpotqa@4$/)]).toEqual(['context']);
+  expect([...found(/^own@1$/)]).toEqual(['own']);
+  expect([...found(/^demo@\d+\+own@1$/)].toSorted()).toEqual(['demo', 'own']);
+  // The gold passages are those of the file.
+  expect(items.filter((item) => item.corpus.startsWith('context:')).map(({ scores }) => scores.all5)).toEqual([1, 1]);
+  expect(await page.evaluate(async () => (await globalThis.foray!.library.corpora()).map(({ id }) => id))).not.toContain('context');
+  await page.setViewportSize({ width: 320, height: 700 });
+  await expect.poll(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
 });

@@ -4,13 +4,12 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { completions } from '../../src/corpus/completion.ts';
-import { documentFrequencies } from '../../src/corpus/frequencies.ts';
 import { openLexicalSegment } from '../../src/corpus/lexical.ts';
 import { openLinks, openTitles } from '../../src/corpus/links.ts';
-import { parsePassageId, toPassage, type PassageRow } from '../../src/corpus/passages.ts';
-import type { Passage, PassageRef, Retriever } from '../../src/corpus/retriever.ts';
-import { linkedPassages, search, type SearchSource } from '../../src/corpus/search.ts';
+import { memoryRetriever } from '../../src/corpus/memory.ts';
+import type { PassageRow } from '../../src/corpus/passages.ts';
+import type { Retriever } from '../../src/corpus/retriever.ts';
+import type { SearchSource } from '../../src/corpus/search.ts';
 import { decodePassageBlock, manifestFile, parseManifest, readPassageDirectory, schemeOf, type PartKind, type ShardManifest } from '../../src/corpus/shard.ts';
 import { openKernel } from '../../src/corpus/kernel/kernel.ts';
 import { vectorSetOf } from '../../src/corpus/vector-set.ts';
@@ -50,49 +49,12 @@ export async function openNodeCorpus(folder: string, embedder: NodeEmbedder | nu
   const rows = (await parts('passages')).flatMap(({ bytes, name }) =>
     readPassageDirectory(bytes, bytes.length, name).flatMap((block) => decodePassageBlock(bytes.subarray(block.offset, block.offset + block.length), block, name)),
   );
-  const passageAt = (ordinal: number): Passage | null => {
-    const row = rows[ordinal];
-    return row === undefined ? null : toPassage(row, id);
-  };
-  let ordinals: Map<string, number> | null = null;
-  const ordinalOf = (passageId: string): number | undefined => {
-    if (parsePassageId(passageId)?.corpus !== id) return undefined;
-    ordinals ??= new Map(rows.map((row, i) => [toPassage(row, id).id, i]));
-    return ordinals.get(passageId);
-  };
-  const refAt = (ordinal: number): PassageRef[] => {
-    const passage = passageAt(ordinal);
-    return passage === null ? [] : [{ id: passage.id, title: passage.title, section: passage.section }];
-  };
-
-  const retriever: Retriever = {
-    async search(request, signal) {
-      const vector = withVectors && request.dense !== false ? { embedder: embedder.spec.id,
-        values: await embedder.embed(`${embedder.spec.queryPrefix}${request.text}`) } : null;
-      return search(request, [source], { vector, fetchPassages: async (wanted) => wanted.map(({ ordinal }) => passageAt(ordinal)), now: () => performance.now(),
-        signal });
+  const retriever = memoryRetriever(
+    { source, rows },
+    {
+      now: () => performance.now(),
+      ...(withVectors ? { vectorOf: async (text: string) => ({ embedder: embedder.spec.id, values: await embedder.embed(`${embedder.spec.queryPrefix}${text}`) }) } : {}),
     },
-    async passage(passageId) {
-      const ordinal = ordinalOf(passageId);
-      return ordinal === undefined ? null : passageAt(ordinal);
-    },
-    async neighbours(passageId) {
-      const ordinal = ordinalOf(passageId);
-      if (ordinal === undefined) return null;
-      const { titles } = source;
-      const document = titles.documentOf(ordinal);
-      const first = titles.first(document);
-      const last = first + titles.count(document) - 1;
-      const links = linkedPassages(source, ordinal, [source]);
-      return {
-        out: links.out.flatMap((place) => refAt(place.ordinal)),
-        in: links.in.flatMap((place) => refAt(place.ordinal)),
-        previous: ordinal > first ? (refAt(ordinal - 1)[0] ?? null) : null,
-        next: ordinal < last ? (refAt(ordinal + 1)[0] ?? null) : null,
-      };
-    },
-    frequencies: async (terms) => ({ passages: counts.passages, documents: documentFrequencies(source.lexical, terms) }),
-    complete: async (prefix, limit) => completions([source], prefix, limit),
-  };
+  );
   return { manifest, source, rows, retriever };
 }

@@ -1,18 +1,21 @@
 /**
- * The lab in the page: questions, methods, a run on this device, the same report as the command line writes, and its export. Loaded when it is opened. Stopping keeps
- * what is finished; a run goes on where it was stopped.
+ * The lab in the page: questions, a corpus, methods, a run on this device, the same report as the command line writes, and its export. Loaded when it is opened. Stopping
+ * keeps what is finished; a run goes on where it was stopped.
  */
 import './report.css';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { methods } from '../../agent/methods/registry.ts';
 import { isAbort } from '../../errors.ts';
-import { decodeQuestions, type Question } from '../../lab/datasets.ts';
+import { contextRetriever } from '../../lab/context.ts';
+import { decodeQuestionFile, type QuestionFile } from '../../lab/datasets.ts';
 import { plainSetting, type Cell } from '../../lab/matrix.ts';
-import type { ItemRecord } from '../../lab/record.ts';
+import { itemKey, type ItemRecord } from '../../lab/record.ts';
 import { runLab, tasksOf, type Ask, type LabProgress } from '../../lab/runner.ts';
 import { shuffled } from '../../lab/statistics.ts';
-import type { Searcher } from '../../api.ts';
+import type { AskOptions, Searcher } from '../../api.ts';
+import type { Retriever } from '../../corpus/retriever.ts';
 import { visibleLine } from '../text/display.ts';
+import { chosenOf, CorpusFields, corpusLabel, useCorpora, type CorpusChoice } from './corpus-choice.tsx';
 import { fillTemplate, reportRun, type ReportRun } from './report-data.ts';
 import { Report } from './report.tsx';
 
@@ -28,10 +31,16 @@ export interface LabServices {
 
 const seed = 13;
 
+type LabFile = QuestionFile & { readonly name: string };
+const noFile: LabFile = { questions: [], passages: [], name: '' };
+
+/** What is searched: the whole library where nothing is said. */
+type Where = Pick<AskOptions, 'corpora' | 'retriever'>;
+
 /** The searcher's own runs as the runner asks for them. */
-function searcherAsk(searcher: Searcher): Ask {
+function searcherAsk(searcher: Searcher, where: Where): Ask {
   return async function* ({ text, cell }, _worker, signal) {
-    const run = searcher.ask(text, { method: cell.method, seed: cell.seed, settings: cell.setting.agent });
+    const run = searcher.ask(text, { ...where, method: cell.method, seed: cell.seed, settings: cell.setting.agent });
     const stop = (): void => run.stop();
     signal.addEventListener('abort', stop, { once: true });
     try {
@@ -47,7 +56,11 @@ export function LabView({ services }: { readonly services: LabServices }) {
   const llm = searcher.models.llm;
   const offered = methods.filter((method) => llm !== null || !method.needsLlm);
   const [source, setSource] = useState<'demo' | 'file'>('demo');
-  const [questions, setQuestions] = useState<readonly Question[]>([]);
+  const [{ questions, passages, name: fileName }, setFile] = useState<LabFile>(noFile);
+  const [picked, setChoice] = useState<CorpusChoice>({ kind: 'library' });
+  const corpora = useCorpora(searcher.library);
+  // One that was picked may be deleted in the meantime.
+  const choice: CorpusChoice = picked.kind === 'one' && corpora?.some(({ id }) => id === picked.id) === false ? { kind: 'library' } : picked;
   const [fault, setFault] = useState('');
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set([llm === null ? 'extractive' : 'foray']));
   const [limit, setLimit] = useState(5);
@@ -55,24 +68,34 @@ export function LabView({ services }: { readonly services: LabServices }) {
   const [items, setItems] = useState<readonly ItemRecord[]>([]);
   const [run, setRun] = useState<ReportRun | null>(null);
   const controller = useRef<AbortController | null>(null);
+  const context = useRef<{ readonly passages: QuestionFile['passages']; readonly retriever: Retriever } | null>(null);
   const [isRunning, setIsRunning] = useState(false);
   useEffect(() => () => controller.current?.abort(), []);
+
+  function take(file: LabFile): void {
+    setFile(file);
+    if (file.passages.length === 0) setChoice((before) => (before.kind === 'context' ? { kind: 'library' } : before));
+  }
 
   useEffect(() => {
     if (source !== 'demo') return;
     void services.readText(services.demoQuestions).then((text) => {
-      if (text === null) setFault('The demo questions are not beside this page.');
-      else setQuestions(decodeQuestions(text, 'questions.json', 'demo').filter((question) => question.split === 'report'));
+      if (text === null) return setFault('The demo questions are not beside this page.');
+      const demo = decodeQuestionFile(text, 'questions.json', 'demo');
+      take({ ...demo, questions: demo.questions.filter((question) => question.split === 'report'), name: 'demo' });
     });
   }, [source]);
 
   async function readFile(file: File | undefined): Promise<void> {
     if (file === undefined) return;
     try {
-      setQuestions(decodeQuestions(await file.text(), file.name, file.name.replace(/\.\w+$/, '')));
+      const plain = file.name.replace(/\.gz$/i, '');
+      const text = plain === file.name ? await file.text() : await new Response(file.stream().pipeThrough(new DecompressionStream('gzip'))).text();
+      const name = plain.replace(/\.\w+$/, '');
+      take({ ...decodeQuestionFile(text, plain, name), name });
       setFault('');
     } catch (error) {
-      setQuestions([]);
+      take(noFile);
       setFault(error instanceof Error ? error.message : String(error));
     }
   }
@@ -81,17 +104,21 @@ export function LabView({ services }: { readonly services: LabServices }) {
     const stop = new AbortController();
     controller.current = stop;
     setIsRunning(true);
+    setProgress(null);
     setFault('');
-    const corpora = (await searcher.library.corpora()).filter((corpus) => corpus.state === 'complete').map((corpus) => corpus.id);
-    const cells = methods.filter(({ id }) => chosen.has(id)).map((method): Cell => ({ method: method.id, llm: llm?.modelId ?? 'none', corpus: corpora.join('+'),
-      setting: plainSetting, seed }));
-    const done = [...items];
+    const complete = corpora ?? [];
+    const label = corpusLabel(choice, complete, fileName, passages);
+    const cells = methods.filter(({ id }) => chosen.has(id))
+      .map((method): Cell => ({ method: method.id, llm: llm?.modelId ?? 'none', corpus: label, setting: plainSetting, seed }));
+    // A question that failed before is asked again, and its new item takes the old one's place.
+    const done = new Map(items.map((item) => [itemKey(item), item]));
     try {
+      const where: Where = choice.kind === 'library' ? {} : choice.kind === 'one' ? { corpora: [choice.id] } : await contextOf(stop.signal);
       await runLab(
         {
-          tasks: tasksOf(shuffled(questions, seed).slice(0, limit),
-            cells), model: llm?.modelId ?? null, ask: searcherAsk(searcher), itemSeconds: 1800, done: items.filter((item) => item.error === null),
-          onItem: (item) => void done.push(item), onProgress: setProgress, now: services.now,
+          tasks: tasksOf(shuffled(questions, seed).slice(0, limit), cells), model: llm?.modelId ?? null, ask: searcherAsk(searcher, where), itemSeconds: 1800,
+          done: items.filter((item) => item.error === null), onItem: (item) => void done.set(itemKey(item), item), onProgress: setProgress,
+          now: services.now,
         },
         stop.signal,
       );
@@ -100,17 +127,28 @@ export function LabView({ services }: { readonly services: LabServices }) {
     } finally {
       controller.current = null;
       setIsRunning(false);
-      setItems(done);
-      if (done.length > 0) setRun(reportRun('On this device', done,
-        { page: location.origin, agent: navigator.userAgent, model: llm?.modelId ?? null, device: llm?.device ?? null, corpora }));
+      const all = [...done.values()];
+      setItems(all);
+      const searched = chosenOf(choice, complete).map(({ id, name, documents, passages: count, embedder }) => ({ id, name, documents, passages: count, embedder }));
+      const about = { page: location.origin, agent: navigator.userAgent, model: llm?.modelId ?? null, device: llm?.device ?? null, questions: fileName, corpus: label };
+      if (all.length > 0) setRun(reportRun('On this device', all, { ...about, corpora: searched }));
     }
+  }
+
+  /** Indexed once for each file. */
+  async function contextOf(signal: AbortSignal): Promise<Where> {
+    if (context.current?.passages !== passages) {
+      const pause = (): Promise<void> => new Promise((done) => setTimeout(done));
+      context.current = { passages, retriever: await contextRetriever(passages, { now: services.now, pause, signal }) };
+    }
+    return { corpora: ['context'], retriever: context.current.retriever };
   }
 
   const toggle = (id: string): void => setChosen(new Set(chosen.has(id) ? [...chosen].filter((other) => other !== id) : [...chosen, id]));
   return (
     <div class="lab report">
       <h1 tabIndex={-1}>Lab</h1>
-      <p class="lead">Measures methods over a set of questions, on this device, with the library as it is. Nothing leaves the page{llm?.device === 'remote' ? ' but what goes to your model server' : ''}.</p>
+      <p class="lead">Measures methods over a set of questions, on this device, over your library, a part of it, or passages that the questions bring. Nothing leaves the page{llm?.device === 'remote' ? ' but what goes to your model server' : ''}.</p>
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -123,7 +161,7 @@ export function LabView({ services }: { readonly services: LabServices }) {
           <label><input type="radio" name="source" checked={source === 'file'} onChange={() => setSource('file')} /> A file of your own (CSV, JSON lines,
             or as published)</label>
           {source === 'file' ? (
-            <p><label>File <input type="file" accept=".csv,.json,.jsonl,text/csv,application/json" onChange={(event) => void readFile(event.currentTarget.files?.[0])} /></label></p>
+            <p><label>File <input type="file" accept=".csv,.json,.jsonl,.gz,text/csv,application/json" onChange={(event) => void readFile(event.currentTarget.files?.[0])} /></label></p>
           ) : null}
           <p>
             <label>How many <input type="number" min={1} value={Math.min(limit,
@@ -131,6 +169,7 @@ export function LabView({ services }: { readonly services: LabServices }) {
             <span class="soft">of {questions.length}, drawn by seed {seed}</span>
           </p>
         </fieldset>
+        <CorpusFields choice={choice} onChoose={setChoice} corpora={corpora} context={passages.length} disabled={isRunning} />
         <fieldset disabled={isRunning}>
           <legend>Methods</legend>
           <div class="lab-methods">
@@ -144,9 +183,9 @@ export function LabView({ services }: { readonly services: LabServices }) {
           {isRunning ? (
             <button type="button" onClick={() => controller.current?.abort()}>Stop</button>
           ) : (
-            <button type="submit" class="lab-run" disabled={questions.length === 0 || chosen.size === 0}>{items.length === 0 ? 'Run' : 'Go on'}</button>
+            <button type="submit" class="lab-run" disabled={questions.length === 0 || chosen.size === 0 || corpora === null}>{items.length === 0 ? 'Run' : 'Go on'}</button>
           )}
-          <span role="status" data-testid="lab-progress">{progressText(progress, isRunning)}</span>
+          <span role="status" data-testid="lab-progress">{progressText(progress, isRunning, choice)}</span>
         </div>
       </form>
       {fault === '' ? null : <p role="alert">{visibleLine(fault)}</p>}
@@ -160,8 +199,8 @@ export function LabView({ services }: { readonly services: LabServices }) {
   );
 }
 
-function progressText(progress: LabProgress | null, isRunning: boolean): string {
-  if (progress === null) return isRunning ? 'The first question …' : '';
+function progressText(progress: LabProgress | null, isRunning: boolean, choice: CorpusChoice): string {
+  if (progress === null) return !isRunning ? '' : choice.kind === 'context' ? 'The passages are indexed, then comes the first question …' : 'The first question …';
   const left = progress.secondsLeft === null || !isRunning ? '' : `, about ${Math.ceil(progress.secondsLeft)} s left`;
   return `${progress.done} of ${progress.total} done${progress.failed === 0 ? '' : `, ${progress.failed} failed`}${left}`;
 }
