@@ -9,7 +9,7 @@ import type { AgentEvent } from './agent/events.ts';
 import type { ConfirmedAnswer, Learning, LearningProgress, LearningStatus, UserEdit } from './api.ts';
 import * as v from 'valibot';
 import { embeddedText } from './corpus/passages.ts';
-import type { Retriever } from './corpus/retriever.ts';
+import type { Retriever, SearchRequest, SearchResult } from './corpus/retriever.ts';
 import type { Embedder } from './engine/embedder.ts';
 import type { Host } from './engine/host.ts';
 import type { Llm } from './engine/llm.ts';
@@ -37,6 +37,8 @@ export interface LearningServiceDeps {
   readonly embedder: () => Embedder | null;
   /** The library's retriever with this adapter over query vectors. */
   readonly retrieverWith: (adapter: Adapter | null) => Retriever;
+  /** Several searches of the library, an adapter over their query vectors. */
+  readonly searchMany: (adapter: Adapter | null, requests: readonly SearchRequest[], signal: AbortSignal) => Promise<readonly SearchResult[]>;
   readonly settings: () => AgentSettings;
   /** Name and licences of what is searched now. */
   readonly corpus: () => { readonly label: string; readonly licence: string };
@@ -221,7 +223,7 @@ export function createLearningService(deps: LearningServiceDeps): LearningServic
           const supportRecall = question.gold.length === 0 ? null : question.gold.filter((id) => found.has(id)).length / question.gold.length;
           return { ...scoreAnswer(answer?.kind === 'answerFinished' ? answer.answer.short : '', question.answers), supportRecall };
         },
-        retrieve: async (query, adapter, stop) => (await deps.retrieverWith(adapter).search({ text: query, k: base.retrieve }, stop)).hits,
+        retrieve: async (queries, adapter, stop) => (await deps.searchMany(adapter, queries.map((text) => ({ text, k: base.retrieve })), stop)).map(({ hits }) => hits),
         isGold,
         passageOf: (id) => deps.retrieverWith(null).passage(id),
         embedder: embedder === null ? null : {

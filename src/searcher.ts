@@ -8,6 +8,7 @@ import type { CorpusStatus, DocumentStatus, Library, Searcher } from './api.ts';
 import { permittedLocks } from './corpus/locks.ts';
 import { searchReranked } from './corpus/rerank.ts';
 import type { Retriever, SearchRequest, SearchResult } from './corpus/retriever.ts';
+import type { AskedSearch } from './corpus/search.ts';
 import { spawnCorpusWorker, type CorpusSummary, type CorpusWorkerApi, type LibrarySnapshot } from './corpus/worker-api.ts';
 import { probeDevice } from './engine/device.ts';
 import { checkGoldenVectors, type Embedder, type EmbedderInfo } from './engine/embedder.ts';
@@ -156,19 +157,32 @@ export function createSearcher(options: SearcherOptions): Searcher {
     }
   }
 
-  async function searchWith(adapter: Adapter | null, request: SearchRequest, signal: AbortSignal): Promise<SearchResult> {
+  async function vectorOf(adapter: Adapter | null, request: SearchRequest, signal: AbortSignal): Promise<AskedSearch['vector']> {
     const embedder = request.dense === false ? null : models.liveEmbedder;
     const plain = embedder === null ? null : await embedQuery(embedder, request.text, signal);
-    const values = embedder === null || plain === null ? null : adapted(adapter, embedder.info.id, plain);
-    const vector = embedder === null || values === null ? null : { embedder: embedder.info.id, values };
-    const search = () => corpus.call('search', { request, vector }, { signal });
+    return embedder === null || plain === null ? null : { embedder: embedder.info.id, values: adapted(adapter, embedder.info.id, plain) };
+  }
+
+  /** A search has no state: after a death the new worker answers it from storage (FAULTS W1). */
+  async function withSecondTry<T>(search: () => Promise<T>): Promise<T> {
     try {
       return await search();
     } catch (error) {
-      // A search has no state: after a death the new worker answers it from storage (FAULTS W1).
       if (error instanceof AppError && error.code === 'engine/worker-died') return search();
       throw error;
     }
+  }
+
+  async function searchWith(adapter: Adapter | null, request: SearchRequest, signal: AbortSignal): Promise<SearchResult> {
+    const vector = await vectorOf(adapter, request, signal);
+    return withSecondTry(() => corpus.call('search', { request, vector }, { signal }));
+  }
+
+  /** As `searchWith`, for requests that are all at hand. */
+  async function searchManyWith(adapter: Adapter | null, requests: readonly SearchRequest[], signal: AbortSignal): Promise<readonly SearchResult[]> {
+    const asked: AskedSearch[] = [];
+    for (const request of requests) asked.push({ request, vector: await vectorOf(adapter, request, signal) });
+    return withSecondTry(() => corpus.call('searchMany', { asked }, { signal }));
   }
 
   /** The library's search with a learned adapter over query vectors of its embedder; null: as they are. */
@@ -274,6 +288,7 @@ export function createSearcher(options: SearcherOptions): Searcher {
     llm: () => models.liveLlm,
     embedder: () => models.liveEmbedder,
     retrieverWith,
+    searchMany: searchManyWith,
     settings: () => settingsOn(models.liveLlm?.info.device ?? null),
     corpus() {
       const open = snapshot.corpora.filter(({ state }) => state === 'complete');

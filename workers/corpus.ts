@@ -2,7 +2,7 @@
 import { kernelBinaries } from 'virtual:foray-kernel';
 import { browserNet, createModelFiles } from '../src/corpus/download.ts';
 import { createTabChannel } from '../src/corpus/import.ts';
-import { probeVectors } from '../src/corpus/kernel/batch.ts';
+import { createBatchSearch } from '../src/corpus/kernel/batch.ts';
 import { openKernel } from '../src/corpus/kernel/kernel.ts';
 import { createLibrary } from '../src/corpus/library.ts';
 import type { Library } from '../src/corpus/library.ts';
@@ -20,13 +20,15 @@ const store = createStore({ onNotice: (notice: StoreNotice | null) => library.no
 const channel = createTabChannel(typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('foray'));
 // Compiled beside the opening of the word indexes; nothing waits for it but vectors.
 const kernel = openKernel(kernelBinaries);
-const library: Library = createLibrary({ store, net, locks, channel, kernel, vectorBudgetBytes: vectorBudgetBytes(readEnvironment().memoryGiB) });
+const batches = createBatchSearch(kernel, () => requestComputeDevice(), () => performance.now());
+const library: Library = createLibrary({ store, net, locks, channel, kernel, vectorBudgetBytes: vectorBudgetBytes(readEnvironment().memoryGiB) }, batches);
 const models = createModelFiles(store, net, locks);
 
 serve<CorpusWorkerApi>({
   watch: (_input, call) => library.watch(call.signal),
   library: () => library.snapshot(),
   search: ({ request, vector }, call) => library.search(request, vector, call.signal),
+  searchMany: ({ asked }, call) => library.searchMany(asked, call.signal),
   passage: ({ id }) => library.passage(id),
   neighbours: ({ id }) => library.neighbours(id),
   frequencies: ({ terms }) => library.frequencies(terms),
@@ -37,14 +39,7 @@ serve<CorpusWorkerApi>({
   deleteDocument: ({ id }) => library.deleteDocument(id),
   nextUnembedded: ({ embedder, dimensions, limit }) => library.nextUnembedded(embedder, dimensions, limit),
   storeVectors: (batch) => library.storeVectors(batch),
-  probeVectors: async () => {
-    const device = await requestComputeDevice();
-    try {
-      return await probeVectors(await kernel, device, () => performance.now());
-    } finally {
-      device?.destroy();
-    }
-  },
+  probeVectors: () => batches.verdict(),
   async storage() {
     const available = await store.available().catch(() => false);
     const [estimate, persisted] = await Promise.all([

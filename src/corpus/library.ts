@@ -10,6 +10,7 @@ import { readDocument } from './documents/reader.ts';
 import type { ReadDocument } from './documents/reader.ts';
 import { importShard, ownCorpus } from './import.ts';
 import type { ImportTools } from './import.ts';
+import { kernelBatches, type BatchSearch } from './kernel/batch.ts';
 import { scalarKernel } from './kernel/kernel.ts';
 import { completions } from './completion.ts';
 import { documentFrequencies } from './frequencies.ts';
@@ -21,8 +22,8 @@ import { createOwnLinks } from './own-links.ts';
 import { chunkDocument, embeddedText, parsePassageId, toPassage } from './passages.ts';
 import type { PassageRow } from './passages.ts';
 import type { Neighbours, Passage, PassageRef, SearchRequest, SearchResult, TermFrequencies } from './retriever.ts';
-import { documentSource, linkedPassages, search } from './search.ts';
-import type { SearchSource } from './search.ts';
+import { documentSource, linkedPassages, search, searchMany } from './search.ts';
+import type { AskedSearch, SearchSource } from './search.ts';
 import { decodePassageBlock, encodePassages, parseManifest, schemeOf, sha256Hex, type ShardManifest } from './shard.ts';
 import type { CorpusRow, DocumentRow, PartRow, StoreNotice, VectorRow } from './store.ts';
 import { createDocumentVectors, openShardVectors, vectorBudgetBytes } from './vector-set.ts';
@@ -42,6 +43,8 @@ export interface Library {
   watch(signal: AbortSignal): AsyncIterable<LibrarySnapshot>;
   snapshot(): Promise<LibrarySnapshot>;
   search(request: SearchRequest, vector: { readonly embedder: string; readonly values: Float32Array } | null, signal: AbortSignal): Promise<SearchResult>;
+  /** As `search`, for several at once. */
+  searchMany(asked: readonly AskedSearch[], signal: AbortSignal): Promise<readonly SearchResult[]>;
   passage(id: string): Promise<Passage | null>;
   neighbours(id: string): Promise<Neighbours | null>;
   frequencies(terms: readonly string[]): Promise<TermFrequencies>;
@@ -87,7 +90,8 @@ interface OwnDocument {
   vectors: readonly VectorRow[];
 }
 
-export function createLibrary(tools: ImportTools): Library {
+/** `batches`: what searches several queries exactly; default: the kernel. */
+export function createLibrary(tools: ImportTools, batches: Pick<BatchSearch, 'search'> = kernelBatches): Library {
   const { store, channel, locks } = tools;
   const { now } = tools.net;
   const kernel = tools.kernel ?? Promise.resolve(scalarKernel);
@@ -482,6 +486,10 @@ export function createLibrary(tools: ImportTools): Library {
     async search(request, vector, signal) {
       await current();
       return search(request, sources(), { vector, fetchPassages, now, signal });
+    },
+    async searchMany(asked, signal) {
+      await current();
+      return searchMany(asked, sources(), { fetchPassages, now, signal }, batches);
     },
     async passage(id) {
       const found = await findPassage(id);

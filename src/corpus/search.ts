@@ -3,6 +3,7 @@
  * Pure but for the callback that fetches passage texts. Every hit says by which paths it came.
  */
 import { abortError } from '../errors.ts';
+import type { BatchSearch } from './kernel/batch.ts';
 import { fuseRanks, shares, type FusionMethod, type RankedEntry } from './fusion.ts';
 import { repeats } from './duplicates.ts';
 import { encodeTitles, openTitles, type LinkGraph, type TitleTable } from './links.ts';
@@ -37,11 +38,19 @@ export type FetchPassages = (wanted: readonly { readonly source: SearchSource; r
 export interface SearchContext {
   /** The question's unit-length vector; used for the sources whose vectors come from the same embedder. */
   readonly vector: { readonly embedder: string; readonly values: Float32Array } | null;
+  /** What the sets gave for the vector, where they were asked before. */
+  readonly found?: StoredHits;
   /** Answers in the order of the request; null where a passage is gone. */
   readonly fetchPassages: FetchPassages;
   /** Milliseconds. */
   readonly now: () => number;
   readonly signal: AbortSignal;
+}
+
+/** One of several searches. */
+export interface AskedSearch {
+  readonly request: SearchRequest;
+  readonly vector: SearchContext['vector'];
 }
 
 export interface RankingParameters {
@@ -366,16 +375,17 @@ function linksOf(space: Space, seed: number, { words, wordShare }: Seen, { fanOu
   return [...take(out, 'out', fanOut), ...take(back, 'in', fanIn)];
 }
 
-/** What the sets gave whose rows are not in memory: see `searchStored`. */
+/** What sets gave before the ranking: those whose rows are not in memory (`searchStored`), or all of them (`searchMany`). */
 type StoredHits = ReadonlyMap<VectorSet, VectorHits>;
 
 const fits = (set: VectorSet, vector: NonNullable<SearchContext['vector']>): boolean => set.embedder === vector.embedder && set.dimensions === vector.values.length;
 
+const setsOf = (sources: readonly SearchSource[]): Set<VectorSet> => new Set(sources.flatMap((source) => source.vectors.map(({ set }) => set)));
+
 /** Asks the sets whose rows must be read from the store; the others answer within `rank`. */
 async function searchStored(sources: readonly SearchSource[], vector: NonNullable<SearchContext['vector']>, k: number): Promise<StoredHits> {
-  const sets = new Set(sources.flatMap((source) => source.vectors.map(({ set }) => set)).filter((set) => fits(set, vector)));
   const hits = new Map<VectorSet, VectorHits>();
-  for (const set of sets) if (set.search(vector.values, 0) === null) hits.set(set, await set.searchStored(vector.values, k));
+  for (const set of setsOf(sources)) if (fits(set, vector) && set.search(vector.values, 0) === null) hits.set(set, await set.searchStored(vector.values, k));
   return hits;
 }
 
@@ -398,7 +408,7 @@ function searchDense(
   const found: RankedEntry[] = [];
   for (const [set, list] of owners) {
     list.sort((a, b) => a.first - b.first);
-    const hits = set.search(vector.values, k) ?? vector.stored?.get(set);
+    const hits = vector.stored?.get(set) ?? set.search(vector.values, k);
     hits?.ordinals.forEach((ordinal, i) => {
       const owner = list[lastWhere(list.length, (at) => (list[at]?.first ?? 0) <= ordinal)];
       if (owner !== undefined && ordinal < owner.end) found.push({ ordinal: owner.base + ordinal - owner.first, score: hits.scores[i] ?? 0 });
@@ -472,7 +482,7 @@ export async function search(
   const started = context.now();
   if (context.signal.aborted) throw abortError();
   const asked = request.dense === false ? null : context.vector;
-  const vector = asked === null ? null : { ...asked, stored: await searchStored(sources, asked, parameters.candidates) };
+  const vector = asked === null ? null : { ...asked, stored: context.found ?? (await searchStored(sources, asked, parameters.candidates)) };
   // Word indexes hold no positions (they would double them): a phrase is looked for in the texts of the best candidates.
   const phrases = quotedPhrases(request.text);
   const depth = phrases.length > 0 && request.k > 0 ? Math.max(request.k, parameters.candidates) : request.k;
@@ -501,6 +511,35 @@ export async function search(
     return first === undefined ? hit : { ...hit, repeats: first.passage.id };
   });
   return { hits: marked, searched, usedDense, ms: context.now() - started };
+}
+
+/**
+ * Several searches, each with the result of `search`; their vectors are looked for together, set by set. `exact`: see `VectorSet.searchMany`.
+ * The `ms` of a result leave out what was done together.
+ */
+export async function searchMany(
+  asked: readonly AskedSearch[],
+  sources: readonly SearchSource[],
+  context: Omit<SearchContext, 'vector' | 'found'>,
+  exact: Pick<BatchSearch, 'search'>,
+  parameters: RankingParameters = rankingDefaults,
+): Promise<SearchResult[]> {
+  const found = asked.map(() => new Map<VectorSet, VectorHits>());
+  for (const set of setsOf(sources)) {
+    if (context.signal.aborted) throw abortError();
+    const own = asked.flatMap(({ request, vector }, i) => (request.dense === false || vector === null || !fits(set, vector) ? [] : [{ i, values: vector.values }]));
+    const hits = own.length === 0 ? [] : await set.searchMany(own.map(({ values }) => values), parameters.candidates, exact);
+    own.forEach(({ i }, at) => {
+      const some = hits[at];
+      if (some !== undefined) found[i]?.set(set, some);
+    });
+  }
+  const results: SearchResult[] = [];
+  for (const [i, { request, vector }] of asked.entries()) {
+    const known = found[i];
+    results.push(await search(request, sources, { ...context, vector, ...(known === undefined ? {} : { found: known }) }, parameters));
+  }
+  return results;
 }
 
 function analysisIn(source: SearchSource): Analysis {

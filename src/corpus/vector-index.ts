@@ -30,6 +30,8 @@ export interface VectorIndex {
   readonly count: number;
   /** Memory held, in bytes. */
   readonly bytes: number;
+  /** Another number after each change of the rows. */
+  readonly version: number;
   readonly mean: Float32Array;
   /** Row i stands for the ordinal `first` + i. */
   append(rows: QuantisedRows, first: number): void;
@@ -104,6 +106,7 @@ export function createVectorIndex(kernel: Kernel, options: VectorIndexOptions): 
   const mean = options.mean?.slice() ?? new Float32Array(dimensions);
   let ordinals = new Uint32Array(Math.max(16, options.capacity ?? 0));
   let count = 0;
+  let version = 0;
 
   /** Small areas first, so that they stay where they are; then the lists of a search; then the rows. */
   function plan(rows: number, list: number): Layout {
@@ -210,7 +213,11 @@ export function createVectorIndex(kernel: Kernel, options: VectorIndexOptions): 
     get bytes() {
       return machine.memory.buffer.byteLength + ordinals.byteLength;
     },
+    get version() {
+      return version;
+    },
     append(rows, first) {
+      version++;
       if (rows.dimensions !== dimensions || !keepsCodes) throw new RangeError(`rows of ${rows.dimensions} dimensions for an index of ${dimensions}`);
       reserve(count + rows.count);
       const before = count;
@@ -235,6 +242,7 @@ export function createVectorIndex(kernel: Kernel, options: VectorIndexOptions): 
       derive(before);
     },
     appendBits(bits, isRow, first) {
+      version++;
       const rows = Math.floor(bits.length / bitStride);
       reserve(count + rows);
       const area = new Uint8Array(machine.memory.buffer, layout.bits, layout.rows * bitStride);
@@ -245,6 +253,7 @@ export function createVectorIndex(kernel: Kernel, options: VectorIndexOptions): 
       }
     },
     remove(first, end) {
+      version++;
       const bytes = new Uint8Array(machine.memory.buffer);
       const close = (area: number, width: number, from: number, to: number): void => void bytes.copyWithin(area + from * width, area + to * width, area + count * width);
       for (let from = 0; from < count; ) {

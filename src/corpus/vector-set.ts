@@ -3,6 +3,7 @@
  * memory; beyond it only their bits are, and the rows of the candidates are read from the store in one transaction. Reads through a callback; pure else.
  */
 import { AppError } from '../errors.ts';
+import type { BatchSearch } from './kernel/batch.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import type { ShardManifest } from './shard.ts';
 import { createVectorIndex } from './vector-index.ts';
@@ -19,6 +20,8 @@ export interface VectorSet {
   /** The best `k` for a unit-length query; null where rows must be read first: then ask `searchStored`. */
   search(query: Float32Array, k: number): VectorHits | null;
   searchStored(query: Float32Array, k: number): Promise<VectorHits>;
+  /** What `search` or `searchStored` gives for each query. `exact` takes over where all rows are to be read. */
+  searchMany(queries: readonly Float32Array[], k: number, exact: Pick<BatchSearch, 'search'>): Promise<readonly VectorHits[]>;
 }
 
 /** A source's share in a set: passage 0 of the source has the ordinal `first` there. */
@@ -40,12 +43,14 @@ const storedCandidates = 512;
 const exactRowsPerCandidate = 10;
 
 function memorySet(embedder: string, index: VectorIndex, candidates: () => number | null): VectorSet {
-  const search = (query: Float32Array, k: number): VectorHits => {
+  /** null: an exact pass. */
+  const listed = (k: number): number | null => {
     const wanted = candidates();
     // A list of k candidates out of which k are chosen would not be a choice.
     const least = wanted === null ? null : Math.max(wanted, 4 * k);
-    return index.search(query, k, least === null || index.count <= least * exactRowsPerCandidate ? null : least);
+    return least === null || index.count <= least * exactRowsPerCandidate ? null : least;
   };
+  const search = (query: Float32Array, k: number): VectorHits => index.search(query, k, listed(k));
   return {
     embedder,
     dimensions: index.dimensions,
@@ -54,6 +59,8 @@ function memorySet(embedder: string, index: VectorIndex, candidates: () => numbe
     },
     search,
     searchStored: (query, k) => Promise.resolve(search(query, k)),
+    // Two steps cost a single query less than any device's answer takes to come back.
+    searchMany: async (queries, k, exact) => (listed(k) === null ? exact.search(index, queries, k) : queries.map((query) => search(query, k))),
   };
 }
 
@@ -132,6 +139,18 @@ export async function openShardVectors(
 
 function storedSet(embedder: string, index: VectorIndex, parts: readonly StoredVectorPart[], candidates: number, read: ReadBlocks): VectorSet {
   const { dimensions } = index;
+  const searchStored = async (query: Float32Array, k: number): Promise<VectorHits> => {
+    const ordinals = index.nearest(query, Math.max(candidates, k));
+    const rows = await readRows(ordinals, parts, dimensions, embedder, read);
+    const hits = rows.map(({ scale, codes, ordinal }) => {
+      let sum = 0;
+      for (let i = 0; i < dimensions; i++) sum += (codes[i] ?? 0) * (query[i] ?? 0);
+      return { ordinal, score: sum * scale };
+    });
+    hits.sort((a, b) => b.score - a.score || a.ordinal - b.ordinal);
+    const best = hits.slice(0, k);
+    return { count: best.length, ordinals: Uint32Array.from(best, (hit) => hit.ordinal), scores: Float32Array.from(best, (hit) => hit.score) };
+  };
   return {
     embedder,
     dimensions,
@@ -139,17 +158,12 @@ function storedSet(embedder: string, index: VectorIndex, parts: readonly StoredV
       return index.bytes;
     },
     search: () => null,
-    async searchStored(query, k) {
-      const ordinals = index.nearest(query, Math.max(candidates, k));
-      const rows = await readRows(ordinals, parts, dimensions, embedder, read);
-      const hits = rows.map(({ scale, codes, ordinal }) => {
-        let sum = 0;
-        for (let i = 0; i < dimensions; i++) sum += (codes[i] ?? 0) * (query[i] ?? 0);
-        return { ordinal, score: sum * scale };
-      });
-      hits.sort((a, b) => b.score - a.score || a.ordinal - b.ordinal);
-      const best = hits.slice(0, k);
-      return { count: best.length, ordinals: Uint32Array.from(best, (hit) => hit.ordinal), scores: Float32Array.from(best, (hit) => hit.score) };
+    searchStored,
+    async searchMany(queries, k) {
+      // One after the other: each holds the blocks that it reads.
+      const found: VectorHits[] = [];
+      for (const query of queries) found.push(await searchStored(query, k));
+      return found;
     },
   };
 }

@@ -6,6 +6,7 @@ import type { WireError } from '../errors.ts';
 import type { ServedCall } from '../engine/wire.ts';
 import type { Progress } from '../progress.ts';
 import type { VectorVerdict } from './kernel/batch.ts';
+import type { AskedSearch } from './search.ts';
 import type { Neighbours, Passage, SearchRequest, SearchResult, TermFrequencies } from './retriever.ts';
 
 /** A shard, or the person's own documents together (`kind: 'own'`, id `own`, listed while there is at least one document). */
@@ -119,6 +120,8 @@ export interface CorpusWorkerApi {
     input: { readonly request: SearchRequest; readonly vector: { readonly embedder: string; readonly values: Float32Array } | null },
     call: ServedCall,
   ): Promise<SearchResult>;
+  /** Each result is that of `search`; a stop ends all. For callers that have many queries at hand: nobody waits for others to come. */
+  searchMany(input: { readonly asked: readonly AskedSearch[] }, call: ServedCall): Promise<readonly SearchResult[]>;
   passage(input: { readonly id: string }): Promise<Passage | null>;
   /** Waits for the word indexes, never for links: before these are open there are only the adjacent passages. */
   neighbours(input: { readonly id: string }): Promise<Neighbours | null>;
@@ -147,7 +150,7 @@ export interface CorpusWorkerApi {
     readonly values: Float32Array;
   }): Promise<void>;
 
-  /** Which kernel searches vectors, and whether a graphics device would do batches faster: measured once, on made-up rows. */
+  /** Which kernel searches vectors, and whether a graphics device does batches (`searchMany`) faster: measured once, on made-up rows. */
   probeVectors(): Promise<VectorVerdict>;
 
   /** `persist()` is not here: browsers offer it to pages only (`navigator.storage.persist()` on the main thread). */

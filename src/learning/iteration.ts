@@ -40,8 +40,8 @@ export interface LearnDeps {
   readonly scoreAnswer: EStepDeps['scoreAnswer'];
   /** Answers the question greedily with these parts in use. */
   readonly evaluate: (question: LearnQuestion, values: Partial<PartValues>, signal: AbortSignal) => Promise<QuestionScore>;
-  /** The best 20 passages, with this adapter over query vectors. */
-  readonly retrieve: (query: string, adapter: Adapter | null, signal: AbortSignal) => Promise<readonly Hit[]>;
+  /** The best 20 passages for each query, with this adapter over query vectors. */
+  readonly retrieve: (queries: readonly string[], adapter: Adapter | null, signal: AbortSignal) => Promise<readonly (readonly Hit[])[]>;
   /** Whether a passage, by its id, is the one that is named: a passage's own id, or a data set's name for it. */
   readonly isGold: (passageId: string, name: string) => boolean;
   /** The passage of a gold name; null if the corpus lacks it. */
@@ -206,37 +206,52 @@ function sampleLessons(samples: readonly Sample[]): Lesson[] {
   });
 }
 
+/** Lessons whose passages are searched together; between batches progress is told and a stop is heard. */
+const searchedTogether = 16;
+
+/** The passages for each lesson's query, in order. */
+async function* retrieved(
+  lessons: readonly Lesson[], adapter: Adapter | null, deps: LearnDeps, signal: AbortSignal,
+): AsyncGenerator<{ readonly i: number; readonly lesson: Lesson; readonly hits: readonly Hit[] }> {
+  for (let from = 0; from < lessons.length; from += searchedTogether) {
+    const some = lessons.slice(from, from + searchedTogether);
+    const found = await deps.retrieve(some.map(({ query }) => query), adapter, signal);
+    for (const [at, lesson] of some.entries()) yield { i: from + at, lesson, hits: found[at] ?? [] };
+  }
+}
+
 async function learnAdapter(
   lessons: readonly Lesson[], held: readonly Lesson[], deps: LearnDeps, options: LearnOptions, signal: AbortSignal,
 ): Promise<PartVersion<'adapter'>> {
   const { embedder } = deps;
   const examples: AdapterExample[] = [];
-  for (const [i, lesson] of lessons.entries()) {
-    if (embedder === null) break;
-    deps.onProgress('training', i, lessons.length, 'query adapter');
-    const hits = await deps.retrieve(lesson.query, null, signal);
-    const positives: Float32Array[] = [];
-    for (const name of lesson.useful) {
-      const passage = await deps.passageOf(name);
-      const vector = passage === null ? null : await embedder.passage(passage);
-      if (vector !== null) positives.push(vector);
+  if (embedder !== null) {
+    for await (const { i, lesson, hits } of retrieved(lessons, null, deps, signal)) {
+      deps.onProgress('training', i, lessons.length, 'query adapter');
+      const positives: Float32Array[] = [];
+      for (const name of lesson.useful) {
+        const passage = await deps.passageOf(name);
+        const vector = passage === null ? null : await embedder.passage(passage);
+        if (vector !== null) positives.push(vector);
+      }
+      const negatives: Float32Array[] = [];
+      for (const { passage } of hits) {
+        if (negatives.length === negativesPerQuery) break;
+        if (lesson.useful.some((name) => deps.isGold(passage.id, name))) continue;
+        const vector = await embedder.passage(passage);
+        if (vector !== null) negatives.push(vector);
+      }
+      if (positives.length > 0) examples.push({ query: await embedder.query(lesson.query), positives, negatives, weight: lesson.weight });
     }
-    const negatives: Float32Array[] = [];
-    for (const { passage } of hits) {
-      if (negatives.length === negativesPerQuery) break;
-      if (lesson.useful.some((name) => deps.isGold(passage.id, name))) continue;
-      const vector = await embedder.passage(passage);
-      if (vector !== null) negatives.push(vector);
-    }
-    if (positives.length > 0) examples.push({ query: await embedder.query(lesson.query), positives, negatives, weight: lesson.weight });
   }
   const value = await deps.trainAdapter(embedder?.id ?? '', embedder?.dimensions ?? 1, examples, options.seed, signal);
   const [before, after] = [[], []] as [number[], number[]];
   if (examples.length > 0) {
-    for (const [i, lesson] of held.entries()) {
-      deps.onProgress('checking', i, held.length, 'query adapter');
-      before.push(recallOf(await deps.retrieve(lesson.query, options.current.adapter ?? null, signal), lesson, deps));
-      after.push(recallOf(await deps.retrieve(lesson.query, value, signal), lesson, deps));
+    for (const [adapter, recalls] of [[options.current.adapter ?? null, before], [value, after]] as const) {
+      for await (const { i, lesson, hits } of retrieved(held, adapter, deps, signal)) {
+        deps.onProgress('checking', i, held.length, 'query adapter');
+        recalls.push(recallOf(hits, lesson, deps));
+      }
     }
   }
   return { value, check: checkPart({ part: 'adapter', metric: 'supportRecall', supervision: options.supervision, trained: examples.length, before, after }, deps.interval) };
@@ -246,17 +261,15 @@ async function learnSelector(
   lessons: readonly Lesson[], held: readonly Lesson[], adapter: Adapter | null, deps: LearnDeps, options: LearnOptions, signal: AbortSignal,
 ): Promise<PartVersion<'selector'>> {
   const examples: LogisticExample[] = [];
-  for (const [i, lesson] of lessons.entries()) {
+  for await (const { i, lesson, hits } of retrieved(lessons, adapter, deps, signal)) {
     deps.onProgress('training', i, lessons.length, 'passage selector');
-    const hits = await deps.retrieve(lesson.query, adapter, signal);
     const rows = selectorRows(lesson.question, lesson.query, hits);
     hits.forEach((hit, j) => examples.push({ x: rows[j] ?? [], y: lesson.useful.some((name) => deps.isGold(hit.passage.id, name)) ? 1 : 0, weight: lesson.weight }));
   }
   const value = await deps.trainLogistic(selectorFeatures, examples, signal);
   const [before, after] = [[], []] as [number[], number[]];
-  for (const [i, lesson] of held.entries()) {
+  for await (const { i, lesson, hits } of retrieved(held, adapter, deps, signal)) {
     deps.onProgress('checking', i, held.length, 'passage selector');
-    const hits = await deps.retrieve(lesson.query, adapter, signal);
     before.push(recallOf(hits, lesson, deps));
     const scores = selectorRows(lesson.question, lesson.query, hits).map((row) => logit(value, row));
     after.push(recallOf(reordered(hits, scores), lesson, deps));

@@ -180,9 +180,11 @@ async function runLearnBench(options: LearnBenchOptions, signal: AbortSignal): P
         const supportRecall = gold.length === 0 ? null : gold.filter((name) => found.some((id) => isGold(id, name))).length / gold.length;
         return { em, f1, supportRecall };
       },
-      retrieve: async (query, adapter, stop) => {
+      retrieve: async (queries, adapter, stop) => {
         inUse.adapter = adapter;
-        return (await corpus.retriever.search({ text: query, k: 20, dense: settings.dense, links: settings.links }, stop)).hits;
+        const found = [];
+        for (const text of queries) found.push((await corpus.retriever.search({ text, k: 20, dense: settings.dense, links: settings.links }, stop)).hits);
+        return found;
       },
       isGold,
       passageOf: async (name) => byName.get(name) ?? null,

@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- recall`: how many of the passages that answer a question a search finds, ingredient by ingredient, without a language model unless
- * one re-ranks. The shard is the one that the builder makes and the search is the worker's, in Node. Weights of the ranking are learned with `--learn`, on train splits only.
+ * one re-ranks. The shard is the one that the builder makes and the search is the worker's, in Node. Weights of the ranking are learned with `--learn`, on train
+ * splits only.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

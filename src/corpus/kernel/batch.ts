@@ -112,12 +112,18 @@ export async function createGpuScorer(device: GPUDevice, index: VectorIndex): Pr
   };
 }
 
-/** The exact `k` best rows for each query. `scorer` null: by the kernel, one query after the other. Queries that find nothing have no hits. */
+/**
+ * The exact `k` best rows for each query. `scorer` null: by the kernel, one query after the other; likewise where the rows change while the scorer works.
+ * Queries that find nothing have no hits.
+ */
 export async function searchBatch(index: VectorIndex, queries: readonly Float32Array[], k: number, scorer: BatchScorer | null): Promise<VectorHits[]> {
-  if (scorer === null) return queries.map((query) => index.search(query, k, null));
+  const byKernel = (): VectorHits[] => queries.map((query) => index.search(query, k, null));
+  if (scorer === null) return byKernel();
+  const { version } = index;
   const { stride, count } = index.rows();
   const coded = queries.map((query) => codeQuery(query, index.dimensions, stride));
   const sums = await scorer.dots(coded.map(({ codes }) => codes));
+  if (index.version !== version) return byKernel();
   return coded.map(({ step }, q) => index.bestOf(sums.subarray(q * count, (q + 1) * count), step, k));
 }
 
@@ -125,31 +131,80 @@ const probeRows = 20_000;
 const probeQueries = 16;
 const probeDimensions = 384;
 
-/** Times one batch both ways on made-up rows, after one to warm up. `now` in milliseconds. A device that fails or gives other hits is not used. */
+/**
+ * Times one batch both ways on made-up rows, after one to warm up; the device's time holds the upload of the rows, which each batch needs. `now` in milliseconds.
+ * A device that fails or gives other hits is not used.
+ */
 export async function probeVectors(kernel: Kernel, device: GPUDevice | null, now: () => number, rows = probeRows): Promise<VectorVerdict> {
   if (device === null) return { kernel: kernel.variant, gpuMs: null, wasmMs: null, batch: 'wasm' };
   const index = createVectorIndex(kernel, { dimensions: probeDimensions });
   const codes = Int8Array.from({ length: rows * probeDimensions }, (_, i) => (Math.imul(i, 0x9e3779b1) >> 24) | 1);
   index.append({ dimensions: probeDimensions, count: rows, scales: new Float32Array(rows).fill(0.005), codes }, 0);
   const queries = Array.from({ length: probeQueries }, (_, q) => Float32Array.from({ length: probeDimensions }, (_value, i) => Math.sin((q + 1) * (i + 1))));
-  const time = async (scorer: BatchScorer | null): Promise<{ ms: number; hits: VectorHits[] }> => {
-    await searchBatch(index, queries, 10, scorer);
+  const time = async (work: () => Promise<VectorHits[]>): Promise<{ ms: number; hits: VectorHits[] }> => {
+    await work();
     const started = now();
-    const hits = await searchBatch(index, queries, 10, scorer);
+    const hits = await work();
     return { ms: now() - started, hits };
   };
-  const wasm = await time(null);
+  const wasm = await time(() => searchBatch(index, queries, 10, null));
   const verdict = { kernel: kernel.variant, wasmMs: wasm.ms, gpuMs: null, batch: 'wasm' } as const;
-  let scorer: BatchScorer | null = null;
   try {
-    scorer = await createGpuScorer(device, index);
-    const gpu = await time(scorer);
+    const gpu = await time(() => searchOnDevice(device, index, queries, 10));
     const isSame = gpu.hits.every(({ ordinals }, q) => ordinals.every((ordinal, i) => ordinal === wasm.hits[q]?.ordinals[i]));
     return { ...verdict, gpuMs: isSame ? gpu.ms : null, batch: isSame && gpu.ms < wasm.ms ? 'gpu' : 'wasm' };
   } catch {
     // A device that cannot do it is no fault: the verdict says that batches stay with the kernel.
     return verdict;
-  } finally {
-    scorer?.dispose();
   }
+}
+
+async function searchOnDevice(device: GPUDevice, index: VectorIndex, queries: readonly Float32Array[], k: number): Promise<VectorHits[]> {
+  const scorer = await createGpuScorer(device, index);
+  try {
+    return await searchBatch(index, queries, k, scorer);
+  } finally {
+    scorer.dispose();
+  }
+}
+
+/** Exact searches for several queries, by what the probe found to be faster here. */
+export interface BatchSearch {
+  /** The probe, made once. */
+  verdict(): Promise<VectorVerdict>;
+  /** As `searchBatch`. Batches with less work than the probe's stay with the kernel. */
+  search(index: VectorIndex, queries: readonly Float32Array[], k: number): Promise<VectorHits[]>;
+}
+
+/** By the kernel alone. */
+export const kernelBatches: Pick<BatchSearch, 'search'> = { search: (index, queries, k) => searchBatch(index, queries, k, null) };
+
+/** `requestDevice` is asked once. A device that is lost or fails later is let go of; the kernel answers from then on. */
+export function createBatchSearch(kernel: Promise<Kernel>, requestDevice: () => Promise<GPUDevice | null>, now: () => number, rows = probeRows): BatchSearch {
+  let probed: Promise<VectorVerdict> | null = null;
+  let device: GPUDevice | null = null;
+  const probe = async (): Promise<VectorVerdict> => {
+    const found = await requestDevice();
+    const verdict = await probeVectors(await kernel, found, now, rows);
+    if (verdict.batch === 'gpu') device = found;
+    else found?.destroy();
+    return verdict;
+  };
+  const verdict = (): Promise<VectorVerdict> => (probed ??= probe());
+  return {
+    verdict,
+    async search(index, queries, k) {
+      await verdict();
+      if (device !== null && queries.length * index.count >= probeQueries * rows) {
+        try {
+          return await searchOnDevice(device, index, queries, k);
+        } catch {
+          // Lost, or out of memory: the kernel gives the same hits.
+          device.destroy();
+          device = null;
+        }
+      }
+      return searchBatch(index, queries, k, null);
+    },
+  };
 }

@@ -6,8 +6,9 @@ import { createMentionMatcher, encodeLinks, encodeTitles, openLinks, openTitles 
 import { chunkDocument, toPassage, type PassageRow } from '../../../src/corpus/passages.ts';
 import type { Passage, SearchRequest } from '../../../src/corpus/retriever.ts';
 import type { RankWeights } from '../../../src/corpus/rank.ts';
-import { documentSource, search, type SearchContext, type SearchSource } from '../../../src/corpus/search.ts';
+import { documentSource, search, searchMany, type AskedSearch, type SearchContext, type SearchSource } from '../../../src/corpus/search.ts';
 import { decodePassageBlock, parseManifest, readPassageDirectory } from '../../../src/corpus/shard.ts';
+import { kernelBatches } from '../../../src/corpus/kernel/batch.ts';
 import { scalarKernel } from '../../../src/corpus/kernel/kernel.ts';
 import { vectorSetOf } from '../../../src/corpus/vector-set.ts';
 import { openVectorSegment, quantise, vectorSegment } from '../../../src/corpus/vectors.ts';
@@ -241,6 +242,43 @@ describe('meaning', () => {
   test('a source may have vectors for some passages only', async () => {
     const result = await dense([partial, withVectors], 'zzzz', { links: false }, { embedder: 'e', values: Float32Array.from([0.8, 0.6]) });
     expect(result.hits.map((h) => h.passage.id)).toEqual(['films/Green Tide', 'towns/Oslo', 'towns/Bergen']);
+  });
+});
+
+describe('several at once', () => {
+  const vectors = (values: readonly number[], embedder: string) => ({ set: vectorSetOf([vectorSegment(quantise(Float32Array.from(values), 2), embedder, 0)], scalarKernel), first: 0 });
+  const sources: SearchSource[] = [{ ...film.source, vectors: [vectors([1, 0, 0, 1, 0.6, 0.8, 0.8, 0.6], 'e')] }, { ...town.source, vectors: [vectors([1, 0, 0, 1], 'other')] }];
+  const sea = { embedder: 'e', values: Float32Array.from([1, 0.1]) };
+  const asked: AskedSearch[] = [
+    { request: { text: 'fortress', k: 5 }, vector: sea },
+    { request: { text: 'the sea', k: 3, links: false }, vector: { embedder: 'e', values: Float32Array.from([0.1, 1]) } },
+    { request: { text: 'hills', k: 5 }, vector: { embedder: 'other', values: Float32Array.from([0, 1]) } },
+    { request: { text: '"harbour town"', k: 5, dense: false }, vector: sea },
+    { request: { text: 'Silver Tide', k: 5, corpora: ['towns'] }, vector: sea },
+    { request: { text: 'Oslo', k: 5 }, vector: null },
+    { request: { text: 'Oslo', k: 5 }, vector: { embedder: 'e', values: new Float32Array(3) } },
+  ];
+  const single = () => Promise.all(asked.map(({ request, vector }) => search(request, sources, contextOf(library, { vector }))));
+
+  test('each result is that of its own search', async () => {
+    expect(await searchMany(asked, sources, contextOf(library), kernelBatches)).toEqual(await single());
+    expect(await searchMany([], sources, contextOf(library), kernelBatches)).toEqual([]);
+  });
+
+  test('the queries for one set go to the batch together, and its hits are what is ranked', async () => {
+    const batches: number[] = [];
+    const batch = { search: (...[index, queries, k]: Parameters<typeof kernelBatches.search>) => (batches.push(queries.length), kernelBatches.search(index, queries, k)) };
+    expect(await searchMany(asked, sources, contextOf(library), batch)).toEqual(await single());
+    expect(batches).toEqual([3, 1]);
+    const blind = { search: async (...[, queries]: Parameters<typeof kernelBatches.search>) => queries.map(() => ({ count: 0, ordinals: new Uint32Array(0), scores: new Float32Array(0) })) };
+    const [first] = await searchMany(asked, sources, contextOf(library), blind);
+    expect(first?.hits.flatMap(({ paths }) => paths).filter(({ kind }) => kind === 'dense')).toEqual([]);
+  });
+
+  test('a stop ends all of them', async () => {
+    const stop = new AbortController();
+    const batch = { search: (...args: Parameters<typeof kernelBatches.search>) => (stop.abort(), kernelBatches.search(...args)) };
+    await expect(searchMany(asked, sources, contextOf(library, { signal: stop.signal }), batch)).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
   });
 });
 

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
+import { kernelBatches } from '../../../src/corpus/kernel/batch.ts';
 import { openKernel, scalarKernel } from '../../../src/corpus/kernel/kernel.ts';
 import type { Kernel } from '../../../src/corpus/kernel/kernel.ts';
 import type { ShardManifest } from '../../../src/corpus/shard.ts';
@@ -96,6 +97,19 @@ describe('a shard', () => {
       shared += [...(found?.ordinals ?? [])].filter((ordinal) => exact?.ordinals.includes(ordinal)).length;
     }
     expect(shared / 200).toBeGreaterThan(0.9);
+  });
+
+  test.each([
+    ['in two steps', { candidates: 60 }, 1e9],
+    ['exactly', { candidates: 900 }, 1e9],
+    ['from the store', { candidates: 200 }, 0],
+  ])('several queries at once give what each gives by itself: %s', async (_, change, budget) => {
+    const { parts, read } = stored(segments, measured);
+    const set = await openShardVectors(parts, manifestWith({ ...measured, ...change }), kernel, budget, read);
+    const queries = [0, 1, 2, 3].map(queryOf);
+    const single = await Promise.all(queries.map((query) => set!.searchStored(query, 10)));
+    expect(await set!.searchMany(queries, 10, kernelBatches)).toEqual(single);
+    expect(await set!.searchMany([], 10, kernelBatches)).toEqual([]);
   });
 
   test('without a measured mean is centred at opening and searched', async () => {

@@ -56,6 +56,7 @@ async function setUp(options: { runs?: number; llm?: Llm | null } = {}) {
       llm: () => llm,
       embedder: () => null,
       retrieverWith: () => retriever,
+      searchMany: (_adapter, requests, signal) => Promise.all(requests.map((request) => retriever.search(request, signal))),
       settings: () => defaultSettings,
       corpus: () => ({ label: 'toy', licence: 'CC0' }),
       occupy: () => {
