@@ -2,7 +2,7 @@
  * Builds the vector kernel from its AssemblyScript source, once per state of the source, into `.cache/kernel/`; nothing compiled is committed.
  * `kernelBinaries` is for Node, `kernelModule` the Vite plugin behind `virtual:foray-kernel`, for build, dev server and tests.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,8 +40,8 @@ async function compiled(variant: keyof typeof features, key: string): Promise<Ui
   });
   if (error !== null || bytes === null) throw new Error(`${source}: ${messages.trim() || String(error)}`);
   await mkdir(folder, { recursive: true });
-  // Several programs may compile at once: the file appears whole.
-  const partial = `${file}.${process.pid}`;
+  // Several programs, and several bundles of one program, may compile at once: the file appears whole.
+  const partial = `${file}.${randomUUID()}`;
   await writeFile(partial, bytes);
   await rename(partial, file);
   return bytes;
