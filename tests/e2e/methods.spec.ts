@@ -1,25 +1,8 @@
 /** Methods on the page, over scripted events: choice and settings, the state of a search, several ways, tables, changes by hand, what was left unfinished, learning. */
-import AxeBuilder from '@axe-core/playwright';
-import type { Locator, Page } from '@playwright/test';
 import { readFile } from 'node:fs/promises';
-import { expect, test } from '../fixtures/fake-page.ts';
+import { ask, box, expect, isSound, test } from '../fixtures/fake-page.ts';
 
 const ready = 'ready=qwen2.5-0.5b,minilm&pace=2';
-const box = (page: Page): Locator => page.getByTestId('question-box');
-
-async function ask(page: Page, question: string): Promise<void> {
-  await box(page).fill(question);
-  await page.getByTestId('ask').click();
-  // Not the answer of the question before, which stands there until this one begins.
-  await page.getByRole('region', { name: `Answer to: ${question}` }).locator('[data-testid=answer][data-mode=cited]').waitFor();
-}
-
-async function isSound(page: Page, what: string): Promise<void> {
-  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  expect.soft(over, `${what}: nothing is wider than the window`).toBeLessThanOrEqual(0);
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  expect.soft(violations.map(({ id, nodes }) => `${what}: ${id} ${nodes.map((node) => node.target.join(' ')).join(', ')}`)).toEqual([]);
-}
 
 for (const [name, width, height, colorScheme] of [
   ['a desktop in the light', 1280, 860, 'light'],
@@ -97,8 +80,9 @@ test('a table is asked for with columns, shows the passage of a value, and is sa
   await expect(dialog.getByRole('heading', { level: 2 })).toHaveText('Isk');
   await dialog.getByRole('button', { name: 'Back' }).click();
   await expect(dialog.getByRole('heading', { level: 2 })).toContainText('Teshmoor');
-  await page.keyboard.press('Escape');
+  await dialog.getByRole('button', { name: 'Close' }).click();
   await expect(dialog).toHaveCount(0);
+  await expect(table.getByRole('button', { name: /^Isk/ })).toBeFocused();
   const [download] = await Promise.all([page.waitForEvent('download'), table.getByRole('link', { name: 'Save as CSV' }).click()]);
   expect(download.suggestedFilename()).toBe('a-table-of-towns.csv');
   const text = await readFile(await download.path(), 'utf8');

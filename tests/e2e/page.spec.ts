@@ -1,27 +1,11 @@
 /** The page by itself, over scripted events: looks on every size and theme, accessibility, keyboard, input methods, citations, hostile text, errors. */
-import AxeBuilder from '@axe-core/playwright';
 import type { Locator, Page } from '@playwright/test';
-import { expect, test } from '../fixtures/fake-page.ts';
+import { ask, box, expect, isSound, test } from '../fixtures/fake-page.ts';
 
 const model = 'qwen2.5-0.5b';
 const ready = `ready=${model},minilm&pace=5`;
 const bridge = 'On which river is the birthplace of the founder of Vale Glassworks?';
-const box = (page: Page): Locator => page.getByTestId('question-box');
 const answer = (page: Page, mode = 'cited'): Locator => page.locator(`[data-testid=answer][data-mode=${mode}]`);
-
-async function ask(page: Page, question: string, mode = 'cited'): Promise<void> {
-  await box(page).fill(question);
-  await page.getByTestId('ask').click();
-  // Not the answer of the question before, which stands there until this one begins.
-  await page.getByRole('region', { name: `Answer to: ${question}` }).locator(`[data-testid=answer][data-mode=${mode}]`).waitFor();
-}
-
-async function isSound(page: Page, what: string): Promise<void> {
-  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  expect.soft(over, `${what}: nothing is wider than the window`).toBeLessThanOrEqual(0);
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  expect.soft(violations.map(({ id, nodes }) => `${what}: ${id} ${nodes.map((node) => node.target.join(' ')).join(', ')}`)).toEqual([]);
-}
 
 for (const [name, width, height, colorScheme] of [
   ['a desktop in the light', 1280, 860, 'light'],
@@ -285,6 +269,25 @@ test('models: one button for every state, downloads only on a click, a server of
   await expect(panel).toBeHidden();
   await expect(page.getByText('Questions and passages go to the server that you set')).toBeVisible();
   await expect(page.getByText('Nothing you ask and nothing in your library leaves this device.')).toHaveCount(0);
+});
+
+test('dialogs: Escape, the button and a click beside close them, and the focus goes back', async ({ open }) => {
+  const page = await open({ query: ready });
+  const openers = [
+    ['method-panel', page.getByTestId('choose-method')],
+    ['model-panel', page.getByTestId('status-llm').getByRole('button', { name: /^Change/ })],
+  ] as const;
+  for (const [id, opener] of openers) {
+    const dialog = page.getByTestId(id);
+    const ways = { Escape: () => page.keyboard.press('Escape'), button: () => dialog.getByRole('button', { name: 'Close' }).click(), beside: () => page.mouse.click(3, 3) };
+    for (const [way, leave] of Object.entries(ways)) {
+      await opener.click();
+      await expect(dialog.getByRole('button', { name: 'Close' }), `${id} takes the focus`).toBeFocused();
+      await leave();
+      await expect(dialog, `${id}, ${way}`).toHaveCount(0);
+      await expect(opener, `${id}, ${way}: the focus is back`).toBeFocused();
+    }
+  }
 });
 
 test('views have addresses, keep the question, and the theme can be set by hand', async ({ open }) => {

@@ -1,60 +1,39 @@
 /** How a question is pursued: the method, how thorough it is, and the settings that the chosen method heeds. */
-import { useEffect, useRef } from 'preact/hooks';
 import type { Method } from '../../agent/harness.ts';
 import type { App } from '../app.ts';
 import { efforts } from '../preferences.ts';
 import { defaultWishes, effortLabels, heeds, methodKinds, wishLimits, type NumberWish } from '../run-options.ts';
 import { visibleLine } from '../text/display.ts';
 import { Notice } from './controls.tsx';
+import { Dialog } from './dialog.tsx';
 import { Icon } from './icon.tsx';
 import '../styles/method.css';
 
 const kinds = ['default', 'method', 'baseline'] as const satisfies readonly Method['kind'][];
 
 export function MethodPanel({ app }: { readonly app: App }) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const isOpen = app.isChoosingMethod.value;
   const close = (): void => {
     app.isChoosingMethod.value = false;
   };
-  useEffect(() => {
-    const element = dialog.current;
-    if (element === null) return;
-    if (isOpen && !element.open) element.showModal();
-    if (!isOpen && element.open) element.close();
-  }, [isOpen]);
   return (
-    <dialog
-      ref={dialog}
-      class="dialog"
-      data-testid="method-panel"
-      aria-labelledby="method-heading"
-      onClose={close}
-      onClick={(event) => {
-        if (event.target === event.currentTarget) close();
-      }}
-    >
-      {isOpen ? (
-        <div class="dialog-body">
-          <div class="dialog-head">
-            <h2 id="method-heading">How to search</h2>
-            <button type="button" class="button button-icon" aria-label="Close" onClick={close}>
-              <Icon name="cross" />
-            </button>
-          </div>
-          {app.hasLlm.value ? null : <Notice tone="info">Most methods need a language model. Without one the best sentences are shown.</Notice>}
-          {kinds.map((kind) => (
-            <Methods key={kind} app={app} kind={kind} />
-          ))}
-          <RunSettings app={app} />
-          <div class="row">
-            <button type="button" class="button button-primary" onClick={close}>
-              Done
-            </button>
-          </div>
-        </div>
-      ) : null}
-    </dialog>
+    <Dialog onClose={close} testId="method-panel" labelledBy="method-heading">
+      <div class="dialog-head">
+        <h2 id="method-heading">How to search</h2>
+        <button type="button" class="button button-icon" aria-label="Close" onClick={close}>
+          <Icon name="cross" />
+        </button>
+      </div>
+      {app.hasLlm.value ? null : <Notice tone="info">Most methods need a language model. Without one the best sentences are shown.</Notice>}
+      {kinds.map((kind) => (
+        <Methods key={kind} app={app} kind={kind} />
+      ))}
+      <RunSettings app={app} />
+      <div class="row">
+        <button type="button" class="button button-primary" onClick={close}>
+          Done
+        </button>
+      </div>
+    </Dialog>
   );
 }
 

@@ -1,11 +1,12 @@
 /** All models of one kind, by size, with what each needs and why one cannot run here; for language models also a server of the person's own. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import type { ModelStatus } from '../../engine/models.ts';
 import type { App } from '../app.ts';
 import { modelAction, modelFacts, modelStates, sortedRows } from '../status.ts';
 import { visibleLine } from '../text/display.ts';
 import { privacy } from '../text/privacy.ts';
 import { ConfirmButton, Notice, ProgressLine } from './controls.tsx';
+import { Dialog } from './dialog.tsx';
 import { Icon } from './icon.tsx';
 import { ActionButton } from './status-strip.tsx';
 
@@ -13,58 +14,39 @@ const titles = { llm: 'Language models', embedder: 'Models for search by meaning
 
 export function ModelPanel({ app }: { readonly app: App }) {
   const role = app.modelPanel.value;
-  const dialog = useRef<HTMLDialogElement>(null);
   const close = (): void => {
     app.modelPanel.value = null;
   };
-  useEffect(() => {
-    const element = dialog.current;
-    if (element === null) return;
-    if (role !== null && !element.open) element.showModal();
-    if (role === null && element.open) element.close();
-  }, [role]);
-  const rows = role === null ? [] : sortedRows(app.models.value, role);
+  if (role === null) return null;
+  const rows = sortedRows(app.models.value, role);
   const runnable = rows.filter((row) => row.state !== 'unavailable');
   const others = rows.filter((row) => row.state === 'unavailable');
   return (
-    <dialog
-      ref={dialog}
-      class="dialog"
-      data-testid="model-panel"
-      aria-labelledby="models-heading"
-      onClose={close}
-      onClick={(event) => {
-        if (event.target === event.currentTarget) close();
-      }}
-    >
-      {role === null ? null : (
-        <div class="dialog-body">
-          <div class="dialog-head">
-            <h2 id="models-heading">{titles[role]}</h2>
-            <button type="button" class="button button-icon" aria-label="Close" onClick={close}>
-              <Icon name="cross" />
-            </button>
-          </div>
-          <p class="dialog-note">{app.device.value?.summary ?? 'Looking at what this device can run.'}</p>
+    <Dialog onClose={close} testId="model-panel" labelledBy="models-heading">
+      <div class="dialog-head">
+        <h2 id="models-heading">{titles[role]}</h2>
+        <button type="button" class="button button-icon" aria-label="Close" onClick={close}>
+          <Icon name="cross" />
+        </button>
+      </div>
+      <p class="dialog-note">{app.device.value?.summary ?? 'Looking at what this device can run.'}</p>
+      <ul class="rows">
+        {runnable.map((row) => (
+          <ModelRow key={row.id} app={app} row={row} />
+        ))}
+      </ul>
+      {role === 'llm' ? <EndpointForm app={app} onUsed={close} /> : null}
+      {others.length === 0 ? null : (
+        <details class="more" open={runnable.length === 0}>
+          <summary>{others.length === 1 ? '1 model that this device cannot run' : `${others.length} models that this device cannot run`}</summary>
           <ul class="rows">
-            {runnable.map((row) => (
+            {others.map((row) => (
               <ModelRow key={row.id} app={app} row={row} />
             ))}
           </ul>
-          {role === 'llm' ? <EndpointForm app={app} onUsed={close} /> : null}
-          {others.length === 0 ? null : (
-            <details class="more" open={runnable.length === 0}>
-              <summary>{others.length === 1 ? '1 model that this device cannot run' : `${others.length} models that this device cannot run`}</summary>
-              <ul class="rows">
-                {others.map((row) => (
-                  <ModelRow key={row.id} app={app} row={row} />
-                ))}
-              </ul>
-            </details>
-          )}
-        </div>
+        </details>
       )}
-    </dialog>
+    </Dialog>
   );
 }
 

@@ -108,7 +108,7 @@ function Shell({ app }: { readonly app: App }) {
       <main id="main" ref={main} class={`main main-${view}`} tabIndex={-1}>
         {view === 'ask' ? <AskView app={app} /> : view === 'library' ? <LibraryView app={app} /> : view === 'history' ? <HistoryView app={app} /> : view === 'learning' ? <LearningView app={app} /> : view === 'lab' ? <LabView services={app.lab} /> : <SettingsView app={app} />}
       </main>
-      <ModelPanel app={app} />
+      {app.modelPanel.value === null ? null : <ModelPanel app={app} />}
       {app.isChoosingMethod.value ? <MethodPanel app={app} /> : null}
       {app.passageTrail.value.length > 0 ? <PassageDialog app={app} /> : null}
       <Announcer app={app} />

@@ -6,6 +6,7 @@ import { isAbort } from '../../errors.ts';
 import type { App } from '../app.ts';
 import { markedPieces, visibleLine } from '../text/display.ts';
 import { plural } from '../text/format.ts';
+import { Dialog } from './dialog.tsx';
 import { Icon } from './icon.tsx';
 import { PassageTitle, Pieces } from './passage.tsx';
 import { corpusNames } from './results.tsx';
@@ -23,13 +24,6 @@ export function PassageDialog({ app }: { readonly app: App }) {
   const current = trail.at(-1) ?? null;
   const id = current?.id ?? null;
   const [around, setAround] = useState<Around | null>(null);
-
-  useEffect(() => {
-    const element = dialog.current;
-    if (element === null) return;
-    if (id !== null && !element.open) element.showModal();
-    if (id === null && element.open) element.close();
-  }, [id]);
 
   useEffect(() => {
     if (id === null || current === null) return;
@@ -53,43 +47,31 @@ export function PassageDialog({ app }: { readonly app: App }) {
     };
   }, [id]);
 
+  if (current === null) return null;
   const names = corpusNames(app);
   const passage = around?.passage ?? null;
-  const evidence = current?.evidence ?? null;
+  const { evidence } = current;
   return (
-    <dialog
-      ref={dialog}
-      class="dialog"
-      data-testid="passage-dialog"
-      aria-labelledby="passage-heading"
-      onClose={() => app.closePassage()}
-      onClick={(event) => {
-        if (event.target === event.currentTarget) app.closePassage();
-      }}
-    >
-      {current === null ? null : (
-        <div class="dialog-body">
-          <div class="dialog-head">
-            {trail.length > 1 ? (
-              <button type="button" class="button button-plain" onClick={() => app.backPassage()}>
-                Back
-              </button>
-            ) : (
-              <span class="section-note">Passage</span>
-            )}
-            <button type="button" class="button button-icon" aria-label="Close" onClick={() => app.closePassage()}>
-              <Icon name="cross" />
-            </button>
-          </div>
-          <h2 id="passage-heading" tabIndex={-1}>
-            {passage === null ? 'Passage' : <PassageTitle passage={passage} />}
-          </h2>
-          {passage === null ? null : names.size === 0 ? null : <bdi class="hit-corpus">{names.get(passage.corpus) ?? ''}</bdi>}
-          {around === null ? <p class="working">Reading</p> : passage === null ? <p class="empty">This passage is no longer in the library.</p> : <PassageText passage={passage} evidence={evidence} />}
-          {around?.neighbours === null || around?.neighbours === undefined ? null : <Surroundings app={app} neighbours={around.neighbours} />}
-        </div>
-      )}
-    </dialog>
+    <Dialog elementRef={dialog} onClose={() => app.closePassage()} testId="passage-dialog" labelledBy="passage-heading">
+      <div class="dialog-head">
+        {trail.length > 1 ? (
+          <button type="button" class="button button-plain" onClick={() => app.backPassage()}>
+            Back
+          </button>
+        ) : (
+          <span class="section-note">Passage</span>
+        )}
+        <button type="button" class="button button-icon" aria-label="Close" onClick={() => app.closePassage()}>
+          <Icon name="cross" />
+        </button>
+      </div>
+      <h2 id="passage-heading" tabIndex={-1}>
+        {passage === null ? 'Passage' : <PassageTitle passage={passage} />}
+      </h2>
+      {passage === null ? null : names.size === 0 ? null : <bdi class="hit-corpus">{names.get(passage.corpus) ?? ''}</bdi>}
+      {around === null ? <p class="working">Reading</p> : passage === null ? <p class="empty">This passage is no longer in the library.</p> : <PassageText passage={passage} evidence={evidence} />}
+      {around?.neighbours === null || around?.neighbours === undefined ? null : <Surroundings app={app} neighbours={around.neighbours} />}
+    </Dialog>
   );
 }
 
