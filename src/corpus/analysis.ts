@@ -298,11 +298,17 @@ export function weightedQueryTerms(
 }
 
 const maxPhrases = 8;
+const quoted = /"([^"]*)"|\u201c([^\u201c\u201d]+)\u201d/g;
 
 /** The terms of each phrase that stands in quotation marks, in order; a quoted single word is a phrase of one term. */
 export function quotedPhrases(text: string, analysis: Analysis = englishAnalysis): string[][] {
-  const quoted = Array.from(text.slice(0, maxQueryLength).matchAll(/"([^"]*)"|\u201c([^\u201c\u201d]+)\u201d/g), ([, straight, curly]) => analyse(straight ?? curly ?? '', analysis));
-  return quoted.filter((terms) => terms.length > 0).slice(0, maxPhrases);
+  const phrases = Array.from(text.slice(0, maxQueryLength).matchAll(quoted), ([, straight, curly]) => analyse(straight ?? curly ?? '', analysis));
+  return phrases.filter((terms) => terms.length > 0).slice(0, maxPhrases);
+}
+
+/** Whether a query says nothing outside quotation marks, stop words apart. */
+export function isAllPhrases(text: string): boolean {
+  return analyse(text.slice(0, maxQueryLength).replace(quoted, ' ')).every(isStopTerm);
 }
 
 /** Whether the terms follow one another in the text. */

@@ -88,6 +88,18 @@ describe('search', () => {
     expect(titlesOf(await run('"harbour fortress"', { k: 3 }))).toEqual(titlesOf(await run('harbour fortress', { k: 3 })));
   });
 
+  test('a phrase in a question brings two passages to the front; a query that is a phrase, all that have it', async () => {
+    const { source, rows } = sourceOf('bells', [
+      ...[1, 2, 3, 4].map((i) => [`Tower ${i}`, `Tower ${i} has a bell of iron and stands in a field.`] as const),
+      ['Founder', 'The founder of the iron bell, the bell founder, lived here: a founder of bells.'],
+    ]);
+    const bells: Library = { sources: [source], rows: new Map([['bells', rows]]) };
+    const titles = async (text: string): Promise<string[]> => titlesOf(await search({ text, k: 5, links: false }, bells.sources, contextOf(bells)));
+    expect(await titles('Which founder made the "bell of iron"?')).toEqual(['Tower 1', 'Tower 2', 'Founder', 'Tower 3', 'Tower 4']);
+    expect((await titles('founder bell iron'))[0]).toBe('Founder');
+    expect((await titles('the "bell of iron"')).at(-1)).toBe('Founder');
+  });
+
   test('a link brings what no word does, and says from where', async () => {
     const question = 'Who made the film shown in 1961?';
     expect(titlesOf(await run(question, { links: false }))).not.toContain('Halden');
