@@ -5,7 +5,7 @@
  */
 import type { Evidence, NodeStatus, Plan, PlanNode, StopReason } from '../events.ts';
 import { answerTypeOf, entitiesOf, faultsOf, fixSteps, hintedPlan, inventedEntities, isComparison, looksOneHop, planFromSteps, readyNodes, singleStep, substitute, wordsOf } from '../plan.ts';
-import { contentWords, evidenceOf, isUnknown, readsAsOrder, shortAnswer, stemOf } from '../evidence.ts';
+import { contentWords, evidenceOf, isUnknown, occursIn, readsAsOrder, shortAnswer, stemOf } from '../evidence.ts';
 import { editedPlan } from '../edits.ts';
 import { decide } from '../compare.ts';
 import { formSteps } from '../forms.ts';
@@ -19,6 +19,10 @@ import { answerFromFacts, notFound, readPassages, Reader, type ReadFact } from '
 interface NodeResult extends ReadFact {
   readonly question: string;
   readonly status: NodeStatus;
+  /** What its last search found, best first. */
+  readonly hits?: readonly Hit[];
+  /** Read by code from a known form: no model has to look at it again. */
+  readonly isStated?: boolean;
   /** Answers that the same sentence gives with equal right; tried where the first leads nowhere. */
   readonly others?: readonly string[];
 }
@@ -187,7 +191,7 @@ async function executeNode(tools: Tools, node: PlanNode, plan: Plan, answers: Re
     }
     if (!repeated) deepest = hits;
     const stated = round === 0 && tools.settings.byCode ? stateLead(tools, node.id, question, hits) : null;
-    if (stated !== null) return { ...stated, question, status: 'answered' };
+    if (stated !== null) return { ...stated, question, status: 'answered', hits, isStated: true };
     if (tools.deps.llm === null) break;
     // A repeated query is not run again; the passages below those that were shown are read instead.
     const shown = deepest.slice(0, depth).filter((hit) => !offered.has(hit.passage.id));
@@ -200,11 +204,11 @@ async function executeNode(tools: Tools, node: PlanNode, plan: Plan, answers: Re
     const fact = await reader.read(shown, round === 0 ? question : `${question} ${query}`);
     if (fact !== null) {
       tools.emit({ kind: 'nodeFinished', node: node.id, status: 'answered', answer: fact.answer, stop: 'answered' });
-      return { ...fact, question, status: 'answered' };
+      return { ...fact, question, status: 'answered', hits: deepest };
     }
   }
   tools.emit({ kind: 'nodeFinished', node: node.id, status: 'failed', answer: '', stop });
-  return { question, answer: '', evidence: [], status: 'failed' };
+  return { question, answer: '', evidence: [], status: 'failed', hits: deepest };
 }
 
 /** What the subject's own passage states in a known form needs no model. */
@@ -246,6 +250,15 @@ async function compose(tools: Tools, plan: Plan, results: ReadonlyMap<number, No
 
   if (complete) {
     const settled = shortByCode(question, plan, results);
+    if (settled !== null && !limited && needsLastReading(tools, plan, results)) {
+      const last = await lastReading(tools, plan, results);
+      if (last !== null) {
+        tools.emit({ kind: 'answerDelta', text: last.answer });
+        // The last step's own reading is told only where the last reading bears it out.
+        const others = found.filter((fact) => fact !== finals[0] || occursIn(fact.answer, last.answer));
+        return finish(last.answer, [...others, { ...last, question, status: 'answered' }], stop);
+      }
+    }
     if (settled !== null) {
       tools.emit({ kind: 'answerDelta', text: settled });
       return finish(settled, found, stop);
@@ -259,7 +272,7 @@ async function compose(tools: Tools, plan: Plan, results: ReadonlyMap<number, No
   // Never worse than one search (METHODS §8.3): what the plan did not find is looked for with the whole question.
   if (!limited && tools.deps.llm !== null && plan.nodes.length > 1) {
     try {
-      const whole = await readWhole(tools);
+      const whole = await lastReading(tools, plan, results);
       if (whole !== null) {
         tools.emit({ kind: 'answerDelta', text: whole.answer });
         return finish(whole.answer, [...found, { ...whole, question, status: 'degraded' }], 'answered');
@@ -309,6 +322,27 @@ async function composeByModel(tools: Tools, question: string, found: readonly No
   });
   if (!decoded.ok || isUnknown(decoded.value.answer)) return '';
   return shortAnswer(decoded.value.answer);
+}
+
+/** Whether a plan's answer is worth a second look: a model read its last step from a few sentences, and the device can bear to read whole passages. */
+function needsLastReading(tools: Tools, plan: Plan, results: ReadonlyMap<number, NodeResult>): boolean {
+  const last = results.get(plan.final.deps[0] ?? 0);
+  return tools.settings.wholeReading === 'passages' && tools.deps.llm !== null && plan.final.op === 'answer' && plan.nodes.length > 1 && last?.isStated !== true && last?.status === 'answered' && last.evidence.length > 0;
+}
+
+/**
+ * The question itself, read over what its steps have gathered: the passages that carry their facts, the best two that the last step found, then those of one search
+ * with the whole question, five in all. The steps bring the passages of the later hops; a reader of whole passages, asked the whole question, reads them better than
+ * a chain of short answers, each of which can go wrong.
+ */
+async function lastReading(tools: Tools, plan: Plan, results: ReadonlyMap<number, NodeResult>): Promise<ReadFact | null> {
+  if (tools.settings.wholeReading !== 'passages') return readWhole(tools);
+  const { hits: whole } = await tools.search(0, tools.question);
+  const steps = plan.nodes.flatMap((node) => results.get(node.id) ?? []);
+  const carrying = steps.flatMap(({ evidence, hits = [] }) => hits.filter((hit) => evidence.some(({ passage }) => passage.id === hit.passage.id)));
+  const found = steps.filter(({ hits = [] }) => hits.length > 0).at(-1)?.hits?.slice(0, 2) ?? [];
+  const gathered = new Map([...carrying.slice(0, 4), ...found, ...whole].map((hit) => [hit.passage.id, hit]));
+  return readPassages(tools, 0, [...gathered.values()].slice(0, 5));
 }
 
 /** One search with the whole question, read as the tokens allow: whole passages like the single-round baseline, or the best sentences of more of them. */
