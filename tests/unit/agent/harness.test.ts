@@ -162,6 +162,44 @@ describe('foray on the toy case (METHODS Appendix A)', () => {
   });
 });
 
+describe('foray reads the question once more over what its steps gathered', () => {
+  const whole = (answer: string, seen: string[] = []): Script => (request, call, text) => {
+    if (!text.startsWith('[1]')) return toyScript(request, call, text);
+    seen.push(text);
+    return JSON.stringify({ answer, passage: 1 });
+  };
+  const settings = { wholeReading: 'passages' } as const;
+
+  it('with the passages of every step, the first hop first, and the whole question', async () => {
+    const seen: string[] = [];
+    const events = await collect(start('foray', { script: whole('Isk', seen), settings }).events);
+    checkStream(events);
+    expect(seen).toHaveLength(1);
+    expect(seen[0]).toContain(toyQuestion);
+    expect(seen[0]).toMatch(/^\[1\] Vale Glassworks: .*\n\[2\] Orrin Vale: .*\n\[3\] Teshmoor: /);
+    expect(seen[0]?.match(/^\[\d\]/gm)?.length).toBeLessThanOrEqual(5);
+    const { answer } = last(events, 'answerFinished');
+    checkAnswer(answer);
+    expect(answer.short).toBe('Isk');
+    expect(last(events, 'runFinished').cost).toMatchObject({ llmCalls: 5, searches: 4 });
+  });
+
+  it('and follows that reading where the steps came to something else, without the step that it overrules', async () => {
+    const { answer } = last(await collect(start('foray', { script: whole('Karr'), settings }).events), 'answerFinished');
+    checkAnswer(answer);
+    expect(answer.short).toBe('Karr');
+    expect(answer.sentences.map(({ text }) => text)).toEqual(['Who founded Vale Glassworks? Orrin Vale.', 'Where was Orrin Vale born? Teshmoor.', `${toyQuestion} Karr.`]);
+  });
+
+  it('and keeps the answer of the steps where it finds none, or where only sentences are read', async () => {
+    for (const [script, calls] of [[whole('unknown'), 5], [toyScript, 4]] as const) {
+      const events = await collect(start('foray', { script, ...(calls === 5 ? { settings } : {}) }).events);
+      expect(last(events, 'answerFinished').answer.short).toBe('Isk');
+      expect(last(events, 'runFinished').cost.llmCalls).toBe(calls);
+    }
+  });
+});
+
 describe('plans', () => {
   const planOf = (events: readonly AgentEvent[]): Plan => last(events, 'planProposed').plan;
 
