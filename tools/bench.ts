@@ -16,9 +16,10 @@ import { root } from './setup.mjs';
 import { embedderIds, type EmbedderId } from './shard/embed.ts';
 
 const usage = `Usage:
-  npm run bench -- agent [--config FILE] [--questions FILE,…] [--corpus FILE|DIR|union|context|demo,…] [--methods foray,rag,direct] [--llm LLM,…] [--limit N] [--seed S]
+  npm run bench -- agent [--config FILE] [--questions FILE,…] [--corpus FILE|DIR|union|context|demo|library[/ID],…] [--methods foray,rag,direct] [--llm LLM,…] [--limit N] [--seed S]
                          [--seeds S,…] [--embedder none|${embedderIds.join('|')}] [--settings JSON] [--oracles] [--robustness] [--budgets 0,1,2,4] [--timeout SECONDS] [--tokens N]
                          [--pages N] [--shard I/N] [--in-process] [--cache] [--retry-failed] [--out DIR] [--split NAME] [--dataset NAME] [--dist DIR] [--visible] [--quiet]
+                         [--profile DIR [--origin URL]]
     Asks questions in the built page (or in this process), each with each method, model, corpus, setting and seed. Without --questions: the demo questions (split
     report) on the demo shard. LLM: wllama:FILE.gguf, wllama:ID, webllm:ID, transformers:ID, http:URL#MODEL, scripted:FILE.json or none (default: wllama:smollm2-135m).
     FILE: official files of HotpotQA, 2Wiki, MuSiQue, Bamboogle, rows as in docs/lab.md, CSV; plain or .gz. A run that was stopped goes on with the same command.
@@ -97,7 +98,7 @@ async function agent(args: string[], signal: AbortSignal): Promise<string> {
     options: {
       config: text, questions: text, corpus: text, methods: text, llm: text, limit: text, seed: text, seeds: text, out: text, embedder: text, split: text, dataset: text,
       timeout: text, tokens: text, settings: text, visible: flag, dist: text, pages: text, shard: text, cache: flag, oracles: flag, robustness: flag, budgets: text,
-      'in-process': flag, 'retry-failed': flag, quiet: flag,
+      'in-process': flag, 'retry-failed': flag, quiet: flag, profile: text, origin: text,
     },
   });
   const file = values.config === undefined ? {} : await configOf(values.config);
@@ -143,7 +144,8 @@ async function agent(args: string[], signal: AbortSignal): Promise<string> {
   return runAgentBench(
     {
       matrix, out: values.out ?? join(root, 'bench', 'results', 'tmp', name), inProcess: values['in-process'] === true, retryFailed: values['retry-failed'] === true,
-      share: values.shard === undefined ? null : shareOption(values.shard), isVisible: values.visible === true, dist: values.dist ?? null, isQuiet: values.quiet === true,
+      share: values.shard === undefined ? null : shareOption(values.shard), isVisible: values.visible === true, dist: values.dist ?? null,
+      library: values.profile === undefined ? null : { profile: values.profile, origin: values.origin ?? 'http://127.0.0.1:4173/' }, isQuiet: values.quiet === true,
     },
     signal,
   );

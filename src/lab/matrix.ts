@@ -46,7 +46,7 @@ const matrixSchema = v.strictObject({
   questions: v.pipe(v.array(questionSetSchema), v.minLength(1)),
   methods: v.pipe(v.array(name), v.minLength(1)),
   models: v.pipe(v.array(name), v.minLength(1)),
-  /** Passages files, shard folders, `union`, `demo` or `installed`. */
+  /** Passages files, shard folders, `union`, `context`, `demo`, `library` or `library/ID`. */
   corpora: v.pipe(v.array(name), v.minLength(1)),
   settings: v.optional(v.array(settingSchema), []),
   seeds: v.optional(v.pipe(v.array(count), v.minLength(1)), [13]),

@@ -142,9 +142,10 @@ export async function learn(
     trajectories: options.trajectories, alpha: options.alpha ?? 0, tau: options.tau ?? 1, seeds: Array.from({ length: options.trajectories }, (_, k) => options.seed + k),
     trainIds: options.trainIds, devIds: options.devIds,
     train: all.length === 0 ? null : { ...scoresOf(all), questions: weighted.length },
-    devBefore: before === null ? null : scoresOf(before),
-    dev: after === null ? null : scoresOf(after),
+    devBefore: before === null ? null : withIntervals(before, deps.interval),
+    dev: after === null ? null : withIntervals(after, deps.interval),
     meanEss: meanOf(weighted.map((question) => question.ess)),
+    essInterval: intervalOf(weighted.map((question) => question.ess), deps.interval),
     meanLogLikelihood: meanOf(scored.map((sample) => sample.answerLogp?.sum ?? 0)),
     meanEvidenceGain: meanOf(scored.flatMap((sample) => (sample.priorLogp === null ? [] : [(sample.answerLogp?.sum ?? 0) - sample.priorLogp.sum]))),
     informative: weighted.filter((question) => question.informative).length,
@@ -304,8 +305,24 @@ function recallOf(hits: readonly Hit[], lesson: Lesson, deps: LearnDeps): number
 }
 
 function scoresOf(scores: readonly QuestionScore[]): IterationScores {
-  const known = scores.flatMap(({ supportRecall }) => (supportRecall === null ? [] : [supportRecall]));
-  return { questions: scores.length, em: meanOf(scores.map(({ em }) => em)) ?? 0, f1: meanOf(scores.map(({ f1 }) => f1)) ?? 0, supportRecall: meanOf(known) };
+  return { questions: scores.length, em: meanOf(scores.map(({ em }) => em)) ?? 0, f1: meanOf(scores.map(({ f1 }) => f1)) ?? 0, supportRecall: meanOf(recallsOf(scores)) };
+}
+
+function withIntervals(scores: readonly QuestionScore[], interval: PairedInterval): IterationScores {
+  const intervals = {
+    em: intervalOf(scores.map(({ em }) => em), interval), f1: intervalOf(scores.map(({ f1 }) => f1), interval), supportRecall: intervalOf(recallsOf(scores), interval),
+  };
+  return { ...scoresOf(scores), intervals };
+}
+
+function recallsOf(scores: readonly QuestionScore[]): number[] {
+  return scores.flatMap(({ supportRecall }) => (supportRecall === null ? [] : [supportRecall]));
+}
+
+/** A mean against nothing, as a difference from 0. */
+function intervalOf(values: readonly number[], interval: PairedInterval): [number, number, number] | null {
+  const found = values.length === 0 ? null : interval(values, values.map(() => 0));
+  return found === null ? null : [...found];
 }
 
 function meanOf(values: readonly number[]): number | null {

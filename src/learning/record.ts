@@ -14,7 +14,15 @@ const share = v.pipe(number, v.minValue(0), v.maxValue(1));
 const whole = v.pipe(v.number(), v.integer(), v.minValue(0));
 const interval = v.tuple([number, number, number]);
 
-const scoresSchema = v.object({ questions: whole, em: share, f1: share, /** null: no question names its supporting passages. */ supportRecall: v.nullable(share) });
+const scoresSchema = v.object({
+  questions: whole,
+  em: share,
+  f1: share,
+  /** null: no question names its supporting passages. */
+  supportRecall: v.nullable(share),
+  /** Bootstrap over the questions, of the scores on held-back ones; absent in older records. null: nothing to tell. */
+  intervals: v.optional(v.object({ em: v.nullable(interval), f1: v.nullable(interval), supportRecall: v.nullable(interval) })),
+});
 
 /**
  * The held-back check of one part. `difference`: paired bootstrap of after − before over the same held-back examples, [mean, low, high], in the unit of `metric`;
@@ -58,6 +66,8 @@ export const iterationSchema = v.object({
   dev: v.nullable(scoresSchema),
   /** Mean over the questions that were weighted; null without any. */
   meanEss: v.nullable(number),
+  /** Bootstrap over the same questions; absent in older records. */
+  essInterval: v.optional(v.nullable(interval)),
   meanLogLikelihood: v.nullable(number),
   meanEvidenceGain: v.nullable(number),
   informative: whole,

@@ -102,7 +102,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   api: ['api', 'agent', 'learning', 'lab', 'corpus', 'engine', 'base'],
   ui: ['ui', 'report', 'api', 'agent', 'base'],
   // The lab's part of the page works with the lab itself; it is loaded when it is opened.
-  report: ['report', 'ui', 'api', 'lab', 'agent', 'base'],
+  report: ['report', 'ui', 'api', 'lab', 'learning', 'agent', 'base'],
   workers: ['workers', 'corpus', 'engine', 'learning', 'base'],
   tools: ['tools', 'report', 'lab', 'learning', 'agent', 'corpus', 'engine', 'api', 'base'],
 };

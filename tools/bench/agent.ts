@@ -17,11 +17,11 @@ import { runLab, tasksOf, type Ask, type LabProgress } from '../../src/lab/runne
 import { aggregatesOf, summarise, summaryLine, systemsOf } from '../../src/lab/summary.ts';
 import { root } from '../setup.mjs';
 import { openNodeEmbedder, type EmbedderId } from '../shard/embed.ts';
-import { duration, hashIds, loadQuestions, namesOf, openCorpus, type ShardFolder } from './corpora.ts';
+import { duration, hashIds, loadQuestions, namesOf, openCorpus, portable, portableCommand, type ShardFolder } from './corpora.ts';
 import { openNodeCorpus } from './corpus.ts';
 import { diskCalls, nodeAsk, openNodeLlm } from './in-process.ts';
-import { createPageDriver, type PageFacts } from './page.ts';
-import { chooseLlm, openSite, type LlmChoice } from './site.ts';
+import { createPageDriver, readLibrary, type PageFacts, type PageSetup } from './page.ts';
+import { chooseLlm, openSite, type LlmChoice, type Site } from './site.ts';
 
 export interface AgentOptions {
   readonly matrix: Matrix;
@@ -34,7 +34,17 @@ export interface AgentOptions {
   readonly isVisible: boolean;
   /** A built page; null: dist/, built if it is outdated. */
   readonly dist: string | null;
+  /** For the corpus `library`: a Chromium user-data folder, and the address at which the page was open when the library was filled. */
+  readonly library: { readonly profile: string; readonly origin: string } | null;
   readonly isQuiet: boolean;
+}
+
+/** What a run searches: a shard, which a page installs, or corpora of a library that is there already. */
+interface BenchCorpus extends Pick<ShardFolder, 'label' | 'passages' | 'documents' | 'embedder'> {
+  /** For messages. */
+  readonly id: string;
+  readonly shard: ShardFolder | null;
+  readonly corpora: readonly string[];
 }
 
 /** What may not differ when a run is continued. Methods, models, corpora, settings, seeds and the number of questions may grow: items say theirs. */
@@ -85,13 +95,25 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
     return { file, dataset, split, questions, hash: createHash('sha256').update(await readFile(file)).digest('hex') };
   }));
   const embedder = matrix.embedder as EmbedderId | 'none';
-  const corpora = await Promise.all(matrix.corpora.map((corpus) => openCorpus(corpus, sets.map(({ file }) => file), embedder, signal, say)));
+  const corpora: BenchCorpus[] = [];
+  // One after the other: a library can be looked at by one browser only.
+  for (const corpus of matrix.corpora) {
+    if (/^library(?:\/|$)/.test(corpus)) corpora.push(await libraryCorpus(corpus, options, signal));
+    else {
+      const shard = await openCorpus(corpus, sets.map(({ file }) => file), embedder, signal, say);
+      corpora.push({ ...shard, shard, corpora: [shard.id] });
+    }
+  }
+  for (const [what, names] of [['models', models.map(({ name }) => name)], ['corpora', corpora.map(({ label }) => label)]] as const) {
+    const twice = names.find((name, i) => names.indexOf(name) !== i);
+    if (twice !== undefined) throw new Error(`Two ${what} have the name ${twice}, which records could not tell apart. Rename a file.`);
+  }
   const out = resolve(options.out);
   await mkdir(out, { recursive: true });
   const { runId } = await continueOrBegin(out, {
     format: 2, runId: randomUUID(), embedder: matrix.embedder, sample: matrix.sample, inProcess: options.inProcess,
     questions: Object.fromEntries(sets.map(({ dataset, split, hash }) => [`${dataset}/${split}`, `sha256:${hash}`])),
-    models: Object.fromEntries(models.map(({ spec, hash }) => [spec, hash])),
+    models: Object.fromEntries(models.map(({ name, hash }) => [name, hash])),
     settings: Object.fromEntries(settings.map(({ name, agent, experiment }) => [name, { agent, experiment }])),
   });
 
@@ -114,7 +136,7 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
   try {
     for (const llm of models) {
       for (const corpus of corpora) {
-        const cells = cellsOf({ methods: matrix.methods, models: [llm.spec], corpora: [corpus.label], settings, seeds: matrix.seeds });
+        const cells = cellsOf({ methods: matrix.methods, models: [llm.name], corpora: [corpus.label], settings, seeds: matrix.seeds });
         const all = tasksOf(questions, cells);
         const tasks = options.share === null ? all : shareOf(all, options.share.index, options.share.of);
         const engine = await (options.inProcess ? openProcess(llm, corpus, matrix, signal) : openPages(llm, corpus, options, say, signal));
@@ -154,14 +176,18 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
   }
   const everything = [...new Map([...done, ...items].map((item) => [itemKey(item), item])).values()];
   const summary = summarise(items);
-  const records = models.flatMap(({ spec }, m) => corpora.flatMap(({ label }, c) => recordsOf(items.filter((item) => item.llm === spec && item.corpus === label),
+  const records = models.flatMap(({ name }, m) => corpora.flatMap(({ label }, c) => recordsOf(items.filter((item) => item.llm === name && item.corpus === label),
     settings, runSettings[m * corpora.length + c], split)));
   const mine = new Set(own.map(itemKey));
   const fresh = new Set(items.map(itemKey));
   await replaceFile(runFile, linesOf([...everything.filter((item) => options.share === null || mine.has(itemKey(item)) || fresh.has(itemKey(item))), ...records]));
-  const command = `npm run bench -- ${process.argv.slice(2).map((arg) => (/^[\w./:,=#@+-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ')}`;
   const run = {
-    runId, command, matrix, inProcess: options.inProcess, engines: runSettings.map(({ env, backend, quant }) => ({ env, backend, quant })),
+    runId, command: `npm run bench -- ${portableCommand(process.argv.slice(2))}`,
+    matrix: {
+      ...matrix, questions: matrix.questions.map((set) => ({ ...set, file: set.file === 'demo' ? set.file : portable(set.file) })), corpora: corpora.map(({ label }) => label),
+      models: models.map(({ name }) => name),
+    },
+    inProcess: options.inProcess, engines: runSettings.map(({ env, backend, quant }) => ({ env, backend, quant })),
     /** Time a question that is the lab's own: asking, recording, writing to disk. */
     labMsPerItem: Number((labMs / Math.max(1, items.length - done.length)).toFixed(2)),
     corpora: corpora.map(({ label, passages, documents }) => ({ label, passages, documents })),
@@ -196,10 +222,11 @@ function storeOf(matrix: Matrix): ReturnType<typeof diskCalls> | null {
   return matrix.cache ? diskCalls(join(root, '.cache', 'completions')) : null;
 }
 
-async function openProcess(choice: LlmChoice, corpus: ShardFolder, matrix: Matrix, signal: AbortSignal): Promise<Engine> {
+async function openProcess(choice: LlmChoice, corpus: BenchCorpus, matrix: Matrix, signal: AbortSignal): Promise<Engine> {
+  if (corpus.shard === null) throw new Error('A library lies in a browser: --corpus library does not go with --in-process.');
   const llm = await openNodeLlm(choice, matrix.pages, signal);
   const embedder = matrix.embedder === 'none' ? null : await openNodeEmbedder(matrix.embedder as EmbedderId);
-  const { retriever, manifest } = await openNodeCorpus(corpus.folder, embedder);
+  const { retriever, manifest } = await openNodeCorpus(corpus.shard.folder, embedder);
   const store = storeOf(matrix);
   return {
     ask: nodeAsk({ llm, retriever, corpus: manifest.id, store }),
@@ -214,20 +241,49 @@ async function openProcess(choice: LlmChoice, corpus: ShardFolder, matrix: Matri
   };
 }
 
+/** The served page, and what each browser is to open. A library is there only at the address at which it was filled. */
+async function openBench(corpus: Pick<BenchCorpus, 'shard' | 'corpora'>, llm: Pick<LlmChoice, 'extra' | 'page'>, { matrix, dist, isVisible, library }: AgentOptions,
+  say: (line: string) => void): Promise<{ readonly site: Site; readonly setup: PageSetup }> {
+  const { shard, corpora } = corpus;
+  const home = shard === null && library !== null ? { profile: resolve(library.profile), url: new URL(library.origin) } : null;
+  const port = home === null ? 0 : Number(home.url.port) || 80;
+  const site = await openSite(dist, { extra: llm.extra, port, ...(shard === null ? {} : { shards: { bench: shard.folder } }) }).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') throw new Error(`Port ${port} is taken: stop the page that is served there.`);
+    throw error;
+  });
+  const url = home === null ? site.url : new URL('/', home.url).href;
+  const embedder = matrix.embedder === 'none' ? null : matrix.embedder;
+  const installed = shard === null ? null : { url: new URL('shards/bench/', url).href, id: shard.id };
+  return { site, setup: { url, shard: installed, corpora, profile: home?.profile ?? null, llm: llm.page, embedder, store: null, say, isVisible } };
+}
+
+/** `library`: all that is installed in the profile, with the own documents; `library/ID`: one corpus of it. */
+async function libraryCorpus(name: string, options: AgentOptions, signal: AbortSignal): Promise<BenchCorpus> {
+  if (options.library === null) throw new Error('--corpus library needs --profile DIR: the Chromium user-data folder in which the library lies.');
+  const { site, setup } = await openBench({ shard: null, corpora: [] }, { extra: [], page: null }, options, () => undefined);
+  const all = await readLibrary(setup, signal).finally(() => site.close());
+  const wanted = name === 'library' ? all : all.filter(({ id }) => id === name.slice('library/'.length));
+  if (wanted.length === 0) {
+    const there = all.length === 0 ? `no complete corpus for the address ${options.library.origin}` : all.map(({ id }) => id).join(', ');
+    throw new Error(`The library in ${options.library.profile} does not have what --corpus ${name} asks for; it holds ${there}.`);
+  }
+  return {
+    // There is no hash of a whole library: what is in it, and how much, names it.
+    label: `library(${wanted.map(({ id, passages }) => `${id}@${passages}`).join('+')})`,
+    id: wanted.map(({ id }) => id).join('+'), corpora: wanted.map(({ id }) => id), shard: null, embedder: wanted[0]?.embedder ?? null,
+    passages: wanted.reduce((sum, { passages }) => sum + passages, 0), documents: wanted.reduce((sum, { documents }) => sum + documents, 0),
+  };
+}
+
 /** A browser each for `pages` pages: one that dies takes no other with it. */
-async function openPages(llm: LlmChoice, corpus: ShardFolder, { matrix, dist, isVisible }: AgentOptions, say: (line: string) => void,
-  signal: AbortSignal): Promise<Engine> {
-  if (matrix.embedder !== 'none' && corpus.embedder !== matrix.embedder) {
+async function openPages(llm: LlmChoice, corpus: BenchCorpus, options: AgentOptions, say: (line: string) => void, signal: AbortSignal): Promise<Engine> {
+  const { matrix } = options;
+  if (matrix.embedder !== 'none' && corpus.shard !== null && corpus.embedder !== matrix.embedder) {
     say(`The shard was made with the embedder ${corpus.embedder ?? 'none'}, not ${matrix.embedder}: searching goes by words only.`);
   }
   const store = storeOf(matrix);
-  const site = await openSite(dist, { shards: { bench: corpus.folder }, extra: llm.extra });
-  const drivers = Array.from({ length: matrix.pages }, () =>
-    createPageDriver({
-      url: site.url, shard: { url: new URL('shards/bench/', site.url).href, id: corpus.id }, llm: llm.page, embedder: matrix.embedder === 'none' ? null : matrix.embedder,
-      store, say, isVisible,
-    }),
-  );
+  const { site, setup } = await openBench(corpus, llm, options, say);
+  const drivers = Array.from({ length: matrix.pages }, () => createPageDriver({ ...setup, store }));
   const close = async (): Promise<void> => {
     await Promise.all(drivers.map((driver) => driver.close()));
     await site.close();

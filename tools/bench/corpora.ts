@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, gunzipSync } from 'node:zlib';
 import { parseManifest } from '../../src/corpus/shard.ts';
@@ -47,6 +47,22 @@ export async function readText(file: string): Promise<string> {
 export function namesOf(file: string): { readonly dataset: string; readonly split: string } {
   const split = basename(file).replace(/\.gz$/, '').replace(/\.(?:jsonl?|csv)$/, '').replace(/\.questions$/, '');
   return { dataset: basename(dirname(resolve(file))), split };
+}
+
+/**
+ * A path as records name it, which may be published: relative to the checkout where it lies in it or in the shared data beside it, else the base name. Nothing is said of
+ * the rest of this machine.
+ */
+export function portable(path: string): string {
+  const near = relative(root, resolve(path)).split(sep).join('/');
+  return isAbsolute(near) || (near.startsWith('..') && !near.startsWith('../shared/')) ? basename(path) : near || '.';
+}
+
+/** A command line with its files as `portable` names them. Values may be lists parted by commas, and files of models stand behind their backend. */
+export function portableCommand(args: readonly string[]): string {
+  const piece = (text: string): string => text.replace(/^((?:--[\w-]+=)?(?:(?:wllama|scripted):)?)((?:\/|\.{1,2}\/|[A-Za-z]:[\\/]).*)$/s, (_, head: string, path: string) => head + portable(path));
+  const named = args.map((arg) => (/^[[{]/.test(arg) ? arg : arg.split(',').map(piece).join(',')));
+  return named.map((arg) => (/^[\w./:,=#@+-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ');
 }
 
 /** `split` keeps only the questions that name it, where the file's questions name any. The sample is the first `limit` after a seeded shuffle. */

@@ -2,14 +2,14 @@
  * Drives the built page in Chromium through `window.foray`: opens it, installs a shard, loads models, asks. A page or browser that is lost is replaced at the next
  * question; the library lives in a browser profile of its own, so that nothing has to be installed twice.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, lstat, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { chromium, type BrowserContext, type Page } from '@playwright/test';
 import type { CachedCall, CallCache } from '../../src/agent/calls.ts';
 import type { AgentEvent } from '../../src/agent/events.ts';
 import type { AgentSettings } from '../../src/agent/settings.ts';
-import type { Searcher } from '../../src/api.ts';
+import type { CorpusStatus, Searcher } from '../../src/api.ts';
 import type { Experiment } from '../../src/lab/experiment.ts';
 import type { Request } from '../../src/lab/runner.ts';
 import { abortError } from '../../src/errors.ts';
@@ -19,8 +19,12 @@ import { launchOptions } from '../browser.mjs';
 export interface PageSetup {
   /** Address of the built page. */
   readonly url: string;
-  /** Address of the shard's folder, and its id. */
+  /** Address of a shard's folder, and its id: installed where it is not there. */
   readonly shard: { readonly url: string; readonly id: string } | null;
+  /** What is searched. */
+  readonly corpora: readonly string[];
+  /** A Chromium user-data folder that a copy is made of; it stays as it is. null: an empty one. */
+  readonly profile: string | null;
   readonly llm: { readonly kind: 'row'; readonly id: string } | { readonly kind: 'endpoint'; readonly url: string; readonly model: string } | null;
   /** A catalogue id. */
   readonly embedder: string | null;
@@ -61,6 +65,42 @@ export interface PageDriver {
   close(): Promise<void>;
 }
 
+/** A corpus of a library, as its label needs it. */
+export type LibraryCorpus = Pick<CorpusStatus, 'id' | 'documents' | 'passages' | 'embedder'>;
+
+/** The complete corpora of the library in `setup.profile`. */
+export async function readLibrary(setup: PageSetup, signal: AbortSignal): Promise<readonly LibraryCorpus[]> {
+  const driver = createPageDriver({ ...setup, llm: null, embedder: null });
+  try {
+    await driver.prepare(signal);
+    const all = await driver.page?.evaluate(async () => globalThis.foray?.library.corpora().then((corpora) =>
+      corpora.filter(({ state }) => state === 'complete').map(({ id, documents, passages, embedder }) => ({ id, documents, passages, embedder }))));
+    return all ?? [];
+  } finally {
+    await driver.close();
+  }
+}
+
+/** Not copied: what belongs to a running browser, caches, and the page as an earlier version left it for use without a network. */
+const passing = /^(?:Singleton.*|.*Cache|Crashpad|Service Worker|BrowserMetrics.*)$/;
+
+async function makeProfile(from: string | null): Promise<string> {
+  const lock = from === null ? null : await lstat(join(from, 'SingletonLock')).catch(() => null);
+  if (lock !== null) throw new Error(`${from} is in use: close the browser that it belongs to.`);
+  const folder = await mkdtemp(join(tmpdir(), 'foray-bench-'));
+  if (from !== null) await cp(from, folder, { recursive: true, filter: (path) => !relative(from, path).split(sep).some((part) => passing.test(part)) });
+  return folder;
+}
+
+/** Runs in the page before it: begins as after several crashes, so that neither the models of the last visit come by themselves nor an import goes on. */
+function startSafely(): void {
+  try {
+    sessionStorage.setItem('foray.starts', JSON.stringify([Date.now(), Date.now()]));
+  } catch {
+    // An empty page has no storage and no library.
+  }
+}
+
 export function createPageDriver(setup: PageSetup): PageDriver {
   let profile: string | null = null;
   let context: BrowserContext | null = null;
@@ -72,13 +112,14 @@ export function createPageDriver(setup: PageSetup): PageDriver {
 
   async function openContext(): Promise<BrowserContext> {
     if (context !== null) return context;
-    profile ??= await mkdtemp(join(tmpdir(), 'foray-bench-'));
+    profile ??= await makeProfile(setup.profile);
     const next = await chromium.launchPersistentContext(profile, { ...launchOptions(), headless: !setup.isVisible, viewport: { width: 1200, height: 900 } });
     next.on('close', () => {
       if (context === next) context = null;
     });
     // The TypeScript runner marks functions with a helper that the page lacks.
     await next.addInitScript('globalThis.__name = (value) => value;');
+    if (setup.profile !== null) await next.addInitScript(startSafely);
     await next.exposeFunction('forayBenchEvents', (run: string, events: readonly AgentEvent[]) => sinks.get(run)?.(events));
     const { store } = setup;
     if (store !== null) await next.exposeFunction('forayBenchCompletion',
@@ -212,9 +253,8 @@ export function createPageDriver(setup: PageSetup): PageDriver {
       };
       let finished = false;
       let failure: Error | null = null;
-      const corpora = setup.shard === null ? null : [setup.shard.id];
       const work = unlessLost(target, null, target.evaluate(runInPage,
-        { run, question: request.text, method: request.cell.method, seed: request.cell.seed, corpora, settings: request.cell.setting.agent,
+        { run, question: request.text, method: request.cell.method, seed: request.cell.seed, corpora: setup.corpora, settings: request.cell.setting.agent,
         experiment: request.experiment }))
         .catch((error: unknown) => {
           failure = error instanceof Error ? error : new Error(String(error));
@@ -279,7 +319,7 @@ interface RunRequest {
   readonly question: string;
   readonly method: string;
   readonly seed: number;
-  readonly corpora: readonly string[] | null;
+  readonly corpora: readonly string[];
   readonly settings: Partial<AgentSettings>;
 }
 
@@ -292,7 +332,7 @@ async function runInPage({ run, question, method, seed, corpora, settings, exper
   const completions = completion === undefined ? undefined : { get: (key: string) => completion(key, null),
     put: async (key: string, call: CachedCall) => void (await completion(key, call)) };
   const asked = searcher.ask(question, {
-    method, seed, settings, ...(corpora === null ? {} : { corpora }), ...(experiment === null ? {} : { experiment }),
+    method, seed, settings, corpora, ...(experiment === null ? {} : { experiment }),
     ...(completions === undefined ? {} : { completions }),
   });
   globalThis.forayBenchStop = () => asked.stop();

@@ -1,6 +1,6 @@
 /** The page under test: built if it is outdated, served with the given shards and models. */
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { LlmRow } from '../../src/engine/models.ts';
 import { ggufModel, localModels } from '../models.ts';
@@ -10,19 +10,20 @@ import type { PageSetup } from './page.ts';
 
 /** A language model as the command line names it. */
 export interface LlmChoice {
-  /** As given; names the model in the record of settings. */
   readonly spec: string;
+  /** `spec` with files by their base name: names the model in records, which say nothing of this machine's folders. */
+  readonly name: string;
   readonly page: PageSetup['llm'];
   readonly extra: readonly ExtraModel[];
   /** `q4_k_m` and the like, where the name tells. */
   readonly quant: string | null;
-  /** Hash of the script, so that another script is another run. */
+  /** Of the file, where one is named: another script or another model is another run. */
   readonly hash: string | null;
 }
 
 /** `none`, `wllama:FILE.gguf`, `wllama:ID`, `webllm:ID`, `transformers:ID`, `http:URL#MODEL`, `scripted:FILE.json`. */
 export async function chooseLlm(spec: string): Promise<LlmChoice> {
-  const none = { spec, extra: [], quant: null, hash: null };
+  const none = { spec, name: spec, extra: [], quant: null, hash: null };
   if (spec === 'none') return { ...none, page: null };
   const colon = spec.indexOf(':');
   const [backend, rest] = [spec.slice(0, colon), spec.slice(colon + 1)];
@@ -30,7 +31,7 @@ export async function chooseLlm(spec: string): Promise<LlmChoice> {
     case 'wllama': {
       if (!rest.endsWith('.gguf')) return { ...none, page: { kind: 'row', id: rest } };
       const model = await ggufModel(rest);
-      return { ...none, page: { kind: 'row', id: model.row.id }, extra: [model], quant: quantOf(rest) };
+      return { ...none, name: `wllama:${basename(rest)}`, page: { kind: 'row', id: model.row.id }, extra: [model], quant: quantOf(rest), hash: await headHash(rest) };
     }
     case 'webllm':
     case 'transformers':
@@ -52,10 +53,21 @@ export async function chooseLlm(spec: string): Promise<LlmChoice> {
         id, role: 'llm', backend: 'scripted', label: `Script ${basename(file)}`, licence: 'none', sizeBytes: bytes.length, memoryMB: 1, contextTokens: 4096, parametersMillions: 0,
         needs: [], note: 'Says what a script tells it to; for measuring everything but the model.', files: files.map((part) => ({ ...part, sha256: null, hubUrl: null })),
       };
-      return { ...none, page: { kind: 'row', id }, extra: [{ row, model: { id, files: files.map((part) => ({ ...part, file })) } }], hash };
+      return { ...none, name: `scripted:${basename(file)}`, page: { kind: 'row', id }, extra: [{ row, model: { id, files: files.map((part) => ({ ...part, file })) } }], hash };
     }
     default:
       throw new Error(`--llm ${spec}: one of none, wllama:FILE, wllama:ID, webllm:ID, transformers:ID, http:URL#MODEL, scripted:FILE`);
+  }
+}
+
+/** A model's size and first megabyte (all of its metadata): enough to tell it from another, without reading gigabytes. */
+async function headHash(file: string): Promise<string> {
+  const handle = await open(file);
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(2 ** 20), 0, 2 ** 20, 0);
+    return `${(await handle.stat()).size}-${createHash('sha256').update(buffer.subarray(0, bytesRead)).digest('hex').slice(0, 12)}`;
+  } finally {
+    await handle.close();
   }
 }
 
@@ -68,8 +80,8 @@ export interface Site {
   close(): Promise<void>;
 }
 
-/** Serves a built page at a free port; `dist` null: the one of this checkout, built if it is outdated. */
-export async function openSite(dist: string | null, options: Pick<ServerOptions, 'shards' | 'extra' | 'intercept'>): Promise<Site> {
+/** Serves a built page at a free port or the one that is named; `dist` null: the one of this checkout, built if it is outdated. */
+export async function openSite(dist: string | null, options: Pick<ServerOptions, 'shards' | 'extra' | 'intercept' | 'port'>): Promise<Site> {
   if (dist === null) await withStdoutKept(ensureBuild);
   return createServer({ dist: dist === null ? join(root, 'dist') : resolve(dist), models: localModels, ...options });
 }

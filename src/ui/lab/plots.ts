@@ -1,6 +1,7 @@
 /** The figures of a report as SVG, drawn by Observable Plot. Colours are custom properties, so both colour schemes and print use the page's own. */
 import * as Plot from '@observablehq/plot';
 import type { Summary, SystemSummary } from '../../lab/summary.ts';
+import type { IterationRecord } from '../../learning/record.ts';
 import type { PublishedRow } from '../../lab/published.ts';
 
 const series = ['var(--series-1)', 'var(--series-2)', 'var(--series-3)', 'var(--series-4)', 'var(--series-5)', 'var(--series-6)', 'var(--series-7)', 'var(--series-8)'];
@@ -104,6 +105,52 @@ export function againstPublished(systems: Systems, lines: readonly (PublishedRow
       ...[0, 1, 2, 3, 4, 5].map((step) => Plot.text(marks.filter((mark) => mark.step === step), {
         x: 'value', text: 'text', frameAnchor: 'top', dy: -14 - step * 16, textAnchor: 'middle', fontSize: 10, fill: 'currentColor',
       })),
+    ],
+  }, frame);
+}
+
+/** A measure of one iteration; `at` 0 is what was there before the first. */
+export interface IterationPoint {
+  readonly label: string;
+  readonly at: number;
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Scores on the held-back questions: before the first iteration, and after each with the parts that it accepted. */
+export function iterationScores(iterations: readonly IterationRecord[]): readonly IterationPoint[] {
+  const measures = [['EM', 'em'], ['F1', 'f1'], ['Support recall', 'supportRecall']] as const;
+  const [first] = iterations;
+  const before = first === undefined ? [] : [{ at: first.iteration - 1, scores: first.devBefore }];
+  const stages = [...before, ...iterations.map(({ iteration, dev }) => ({ at: iteration, scores: dev }))];
+  return measures.flatMap(([label, key]) => stages.flatMap(({ at, scores }) => {
+    const value = scores?.[key] ?? null;
+    const [, low, high] = scores?.intervals?.[key] ?? [];
+    return value === null ? [] : [{ label, at, value, low: low ?? value, high: high ?? value }];
+  }));
+}
+
+/** Effective sample size of the weights of a question's trajectories, mean over the questions. */
+export function iterationSizes(iterations: readonly IterationRecord[]): readonly IterationPoint[] {
+  return iterations.flatMap(({ iteration, meanEss, essInterval }) => {
+    const [, low, high] = essInterval ?? [];
+    return meanEss === null ? [] : [{ label: 'ESS', at: iteration, value: meanEss, low: low ?? meanEss, high: high ?? meanEss }];
+  });
+}
+
+/** Intervals stand side by side; `top`: the end of the scale, 1 for shares. */
+export function iterationCurves(points: readonly IterationPoint[], { top, unit }: { readonly top: number; readonly unit: string }, frame: Frame) {
+  const labels = [...new Set(points.map(({ label }) => label))];
+  const rows = points.map((point) => ({ ...point, x: point.at + (labels.indexOf(point.label) - (labels.length - 1) / 2) * 0.05 }));
+  const ticks = [...new Set(points.map(({ at }) => at))];
+  return draw({
+    height: 260, color: scaleOf(labels), x: { label: 'After iteration', ticks, tickFormat: 'd', domain: [Math.min(...ticks) - 0.2, Math.max(...ticks) + 0.2] },
+    y: top === 1 ? { ...percent, label: unit } : { domain: [0, top], grid: true, label: unit },
+    marks: [
+      Plot.lineY(rows, { x: 'x', y: 'value', stroke: 'label', strokeWidth: 2 }),
+      Plot.ruleX(rows, { x: 'x', y1: 'low', y2: 'high', stroke: 'label' }),
+      Plot.dot(rows, { x: 'x', y: 'value', fill: 'label', r: 4 }),
     ],
   }, frame);
 }

@@ -2,25 +2,29 @@
  * A benchmark report: tables with intervals, figures, diagnosis, a browser of trajectories, two runs side by side, and a blind arena. Shown in the page's lab and in the
  * self-contained file alike. All text from runs goes through `visibleText` into text nodes.
  */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { failureClasses } from '../../lab/diagnosis.ts';
 import { publishedFor } from '../../lab/published.ts';
-import type { Interval } from '../../lab/statistics.ts';
 import type { SystemSummary } from '../../lab/summary.ts';
 import { visibleLine } from '../text/display.ts';
 import { Arena } from './arena.tsx';
 import { SideBySide } from './compare.tsx';
+import { Figure } from './figure.tsx';
+import { Iterations } from './iterations.tsx';
 import {
-  accuracyAgainstCost, againstPublished, barsByGroup, budgetCurves, curveBySearch, failureBars, noiseCurve, seriesColour, systemsIn, type Systems,
+  accuracyAgainstCost, againstPublished, barsByGroup, budgetCurves, curveBySearch, failureBars, noiseCurve, systemsIn, type Systems,
 } from './plots.ts';
 import type { ReportData, ReportRun } from './report-data.ts';
-import { failureNames, probability, Table, type Column } from './table.tsx';
+import { decimal, failureNames, interval, percent, probability, Table, type Column } from './table.tsx';
 import { Trajectories } from './trajectories.tsx';
 
 export function Report({ data }: { readonly data: ReportData }) {
   const { run, other } = data;
   const systems = systemsIn(run.summary);
-  if (run.items.length === 0) return <p>This run holds no items.</p>;
+  const learning = [run, ...(other === null ? [] : [other])].filter(({ iterations }) => iterations.length > 0).map((one, i) => <Iterations key={i} run={one} />);
+  if (run.items.length === 0) {
+    return learning.length === 0 ? <p>This run holds no items.</p> : <div class="report">{learning}</div>;
+  }
   return (
     <div class="report">
       <Overview run={run} systems={systems} />
@@ -29,6 +33,7 @@ export function Report({ data }: { readonly data: ReportData }) {
       <Details systems={systems} />
       <Diagnosis run={run} systems={systems} />
       <Comparisons run={run} />
+      {learning}
       {other === null ? null : <SideBySide run={run} other={other} />}
       <Trajectories items={run.items} />
       <Arena run={run} other={other} />
@@ -42,10 +47,6 @@ function plainSystems(systems: Systems): Systems {
   const plain = systems.filter(([, s]) => s.setting === 'default');
   return (plain.length > 0 ? plain : systems).slice(0, 8);
 }
-
-const percent = (value: number | null | undefined): string => (value === null || value === undefined || Number.isNaN(value) ? '–' : (value * 100).toFixed(1));
-const decimal = (value: number | null | undefined, digits = 1): string => (value === null || value === undefined ? '–' : value.toFixed(digits));
-const interval = (value: Interval | null): string => (value === null ? '–' : `${percent(value[0])} (${percent(value[1])} to ${percent(value[2])})`);
 
 type Row = Systems[number];
 
@@ -79,42 +80,6 @@ function Overview({ run, systems }: { readonly run: ReportRun; readonly systems:
       {systems.some(([, s]) => s.emWilson !== null) ? <p class="note">Fewer than 50 questions: Wilson intervals of EM are {systems.flatMap(([label,
         s]) => (s.emWilson === null ? [] : [`${visibleLine(label)} ${interval(s.emWilson)}`])).join('; ')}.</p> : null}
     </section>
-  );
-}
-
-/** A figure with its legend; redrawn when the width changes. */
-function Figure({ title, legend, draw }: {
-  readonly title: string;
-  readonly legend?: readonly string[];
-  readonly draw: (frame: { width: number; label: string }) => Element;
-}) {
-  const holder = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(0);
-  useEffect(() => {
-    const element = holder.current;
-    if (element === null) return;
-    const observer = new ResizeObserver(() => setWidth(Math.min(760, Math.floor(element.clientWidth))));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
-  useEffect(() => {
-    if (width > 0) holder.current?.replaceChildren(draw({ width, label: title }));
-  }, [width, draw]);
-  return (
-    <figure>
-      <figcaption>{title}</figcaption>
-      {legend === undefined ? null : (
-        <ul class="legend">
-          {legend.map((name, i) => (
-            <li key={name}>
-              <svg width="12" height="12" aria-hidden="true"><rect width="12" height="12" rx="2" fill={seriesColour(i)} /></svg>
-              <bdi>{visibleLine(name)}</bdi>
-            </li>
-          ))}
-        </ul>
-      )}
-      <div ref={holder} />
-    </figure>
   );
 }
 

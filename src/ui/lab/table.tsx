@@ -1,10 +1,15 @@
 /** Tables of a report, and the words that its parts share. */
 import type { ComponentChildren } from 'preact';
 import type { FailureClass } from '../../lab/diagnosis.ts';
+import type { Interval } from '../../lab/statistics.ts';
 
 export const failureNames: Readonly<Record<FailureClass, string>> = {
   right: 'Right', form: 'Wording of the answer', plan: 'Plan', retrieval: 'Retrieval', reading: 'Reading', failed: 'Broke off', unknown: 'Not told by the data',
 };
+
+export const percent = (value: number | null | undefined): string => (value === null || value === undefined || Number.isNaN(value) ? '–' : (value * 100).toFixed(1));
+export const decimal = (value: number | null | undefined, digits = 1): string => (value === null || value === undefined ? '–' : value.toFixed(digits));
+export const interval = (value: Interval | null): string => (value === null ? '–' : `${percent(value[0])} (${percent(value[1])} to ${percent(value[2])})`);
 
 export const probability = (p: number | null): string => (p === null ? '–' : p < 0.001 ? '< 0.001' : p.toFixed(3));
 

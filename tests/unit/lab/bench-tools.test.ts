@@ -3,8 +3,9 @@ import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { hashIds, loadQuestions, namesOf, openShard, shardOf } from '../../../tools/bench/corpora.ts';
+import { hashIds, loadQuestions, namesOf, openShard, portable, portableCommand, shardOf } from '../../../tools/bench/corpora.ts';
 import { chooseLlm } from '../../../tools/bench/site.ts';
+import { root } from '../../../tools/setup.mjs';
 
 let folder = '';
 beforeAll(async () => {
@@ -71,7 +72,31 @@ describe('shards', () => {
   });
 });
 
+describe('paths in records', () => {
+  test('are relative in the checkout and the shared data, base names elsewhere', () => {
+    expect(portable(join(root, 'bench', 'results', 'x'))).toBe('bench/results/x');
+    expect(portable(join(root, '..', 'shared', 'data', 'qa', 'dev.jsonl.gz'))).toBe('../shared/data/qa/dev.jsonl.gz');
+    expect(portable(join(root, '..', 'other', 'dev.jsonl.gz'))).toBe('dev.jsonl.gz');
+    expect(portable(join(folder, 'deep', 'mine.csv'))).toBe('mine.csv');
+    expect(portable(root)).toBe('.');
+  });
+
+  test('a command keeps what is no path', () => {
+    const args = ['agent', '--questions', `${folder}/a.jsonl,${folder}/b.csv`, '--llm', `wllama:${folder}/q4.gguf,http:http://127.0.0.1:8089/v1#m,none`, `--out=${folder}/run`, '--corpus', 'union', '--settings', `{"links": false}`];
+    expect(portableCommand(args)).toBe(`agent --questions a.jsonl,b.csv --llm wllama:q4.gguf,http:http://127.0.0.1:8089/v1#m,none --out=run --corpus union --settings '{"links": false}'`);
+  });
+});
+
 describe('--llm', () => {
+  test('a model file is named by its base name and told from another by its content', async () => {
+    const file = join(folder, 'tiny-q4_0.gguf');
+    await writeFile(file, 'GGUF one');
+    const first = await chooseLlm(`wllama:${file}`);
+    expect(first).toMatchObject({ name: 'wllama:tiny-q4_0.gguf', quant: 'q4_0', hash: expect.stringMatching(/^8-[0-9a-f]{12}$/) as string });
+    await writeFile(file, 'GGUF two');
+    expect((await chooseLlm(`wllama:${file}`)).hash).not.toBe(first.hash);
+  });
+
   test('endpoints keep their address, port and path', async () => {
     expect((await chooseLlm('http:http://127.0.0.1:8089/v1#qwen2.5:3b-q4_K_M')).page).toEqual({ kind: 'endpoint', url: 'http://127.0.0.1:8089/v1', model: 'qwen2.5:3b-q4_K_M' });
     expect((await chooseLlm('http://localhost:1234/v1#m')).page).toEqual({ kind: 'endpoint', url: 'http://localhost:1234/v1', model: 'm' });

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -14,8 +14,8 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Runs the benchmark in a process of its own; `killAfter`: kills it as soon as that many items are on disk. */
-async function bench(out: string, killAfter: number | null): Promise<number | null> {
-  const args = ['--import', 'tsx', join(root, 'tools', 'bench.ts'), 'agent', '--in-process', '--llm', `scripted:${join(folder, 'script.json')}`, '--limit', '6', '--methods', 'rag,direct', '--quiet', '--out', out];
+async function bench(out: string, killAfter: number | null, more: readonly string[] = []): Promise<number | null> {
+  const args = ['--import', 'tsx', join(root, 'tools', 'bench.ts'), 'agent', '--in-process', '--llm', `scripted:${join(folder, 'script.json')}`, '--limit', '6', '--methods', 'rag,direct', '--quiet', '--out', out, ...more];
   const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
   const closed = new Promise<number | null>((done) => child.on('close', done));
   let isOver = false;
@@ -63,4 +63,20 @@ test('kill -9 in the middle, torn line and all: the same command ends with the s
   expect(new Set(keys(a)).size).toBe(12);
   expect(a.slice(0, before.length)).toEqual(before);
   expect(await summaryOf(broken)).toEqual(await summaryOf(whole));
+});
+
+test('what a run writes names files without the folders of this machine', { timeout: 120_000 }, async () => {
+  const out = join(folder, 'named');
+  await writeFile(join(folder, 'mine.csv'), 'question,answer\nWho planned the bridge?,Ilse Brandt\n');
+  await writeFile(join(folder, 'texts.jsonl'), JSON.stringify({ id: 'a', title: 'Bridge', text: 'The bridge was planned by Ilse Brandt. It stands in a town.' }));
+  expect(await bench(out, null, ['--questions', join(folder, 'mine.csv'), '--corpus', join(folder, 'texts.jsonl'), '--dataset', 'mine'])).toBe(0);
+  const names = await readdir(out);
+  expect(names.toSorted()).toEqual(['config.json', 'run.jsonl', 'summary.json']);
+  for (const name of names) {
+    const text = await readFile(join(out, name), 'utf8');
+    expect([tmpdir(), homedir(), root.replace(/\/$/, '')].filter((path) => text.includes(`${path}/`)), name).toEqual([]);
+  }
+  const { run } = JSON.parse(await readFile(join(out, 'summary.json'), 'utf8')) as { run: { command: string; matrix: { questions: unknown; models: unknown } } };
+  expect(run.command).toContain('--llm scripted:script.json --limit 6');
+  expect(run.matrix).toMatchObject({ questions: [{ file: 'mine.csv', dataset: 'mine' }], models: ['scripted:script.json'] });
 });

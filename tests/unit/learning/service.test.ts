@@ -132,6 +132,8 @@ describe('an iteration', () => {
     const record = await learning.startIteration({ parts: ['bank', 'selector', 'gate'], trajectories: 2 }, never, ({ stage }) => stages.push(stage));
     expect(record).toMatchObject({ iteration: 1, trajectories: 2, scoring: 'exact' });
     expect(record.train?.questions).toBeGreaterThan(0);
+    expect(record.dev?.intervals?.f1?.[0]).toBeCloseTo(record.dev?.f1 ?? -1, 9);
+    expect(record.essInterval?.[0]).toBeCloseTo(record.meanEss ?? -1, 9);
     expect(record.meanEss).toBeGreaterThanOrEqual(1);
     expect(record.meanEss).toBeLessThanOrEqual(2);
     expect(record.checks.map(({ part }) => part).sort()).toEqual(['bank', 'gate', 'selector']);
