@@ -34,7 +34,7 @@ export const foray: Method = {
   needsLlm: true,
   kind: 'default',
   source: 'APEX-Searcher (arXiv 2603.13853) and ExSearch (arXiv 2505.20128), arranged for small models',
-  differences: 'Untrained. Always searches; code checks plans, answer types and quotes; falls back to one reading of the whole question.',
+  differences: 'Untrained. Always searches; code checks plans, answer types and quotes; reads the question once more over the passages that the steps gathered, where the device bears it.',
   run: async (tools) => {
     const plan = await proposePlan(tools);
     if (plan.source === 'single-step') return wholeOnly(tools);
