@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- agent|learn|page|recall|retrieval|selftest|native-server`: measurements anyone can repeat. Progress goes to stderr, the result to stdout;
+ * `npm run bench -- agent|learn|page|recall|retrieval|selftest|threads|native-server`: measurements anyone can repeat. Progress goes to stderr, the result to stdout;
  * its last line is one line of JSON.
  * Exit code 0: done; 1: it could not be done, with the reason; 2: wrong usage; 130: stopped (the same command goes on).
  */
@@ -48,6 +48,8 @@ const usage = `Usage:
   npm run bench -- scale [--passages 1000000] [--folder DIR] [--queries 60] [--no-kernel] [--real FOLDER]
     A synthetic shard: import against raw IndexedDB, reopening, vector search, deletion, memory. DIR: where the shard is kept between runs.
     --real: instead, recall@10 on the cached MiniLM vectors in FOLDER.
+  npm run bench -- threads [--rows 100000,1000000] [--repeats 100]
+    The vector search on one thread and on two, side by side, in Node.
   npm run bench -- native-server --model FILE.gguf [--port 8089] [--threads 2] [--context 4096] [--slots 3] [--modules DIR]
     An OpenAI-compatible server around native llama.cpp, for --llm http:. Install it first: npm i --prefix bench --ignore-scripts
 `;
@@ -234,6 +236,12 @@ async function scale(args: string[], signal: AbortSignal): Promise<string> {
   return runScaleBench({ passages, folder: values.folder ?? null, queries, withKernel: values['no-kernel'] !== true }, signal);
 }
 
+async function threads(args: string[], signal: AbortSignal): Promise<string> {
+  const { values } = parseArgs({ args, options: { rows: text, repeats: text } });
+  const sizes = listOf(values.rows ?? '100000,1000000').map((size) => whole(size, 'rows', 0, 2));
+  return JSON.stringify(await (await import('./bench/threads.ts')).measureThreads(sizes, whole(values.repeats, 'repeats', 100, 1), signal));
+}
+
 function nativeServer(args: readonly string[]): Promise<number> {
   return new Promise((done) => {
     const child = spawn(process.execPath, [join(root, 'bench', 'native-server.mjs'), ...args], { stdio: 'inherit' });
@@ -263,6 +271,7 @@ async function main(args: readonly string[]): Promise<number> {
       return isRight ? 0 : 1;
     } else if (command === 'page') process.stdout.write(`${await page(rest, stop.signal)}\n`);
     else if (command === 'scale') process.stdout.write(`${await scale(rest, stop.signal)}\n`);
+    else if (command === 'threads') process.stdout.write(`${await threads(rest, stop.signal)}\n`);
     else if (command === 'recall') process.stdout.write(`${await recall(rest, stop.signal)}\n`);
     else if (command === 'retrieval') process.stdout.write(`${await retrieval(rest, stop.signal)}\n`);
     else throw new UsageError(command === undefined ? 'what is to be measured?' : `there is no ${command}`);

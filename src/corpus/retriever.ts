@@ -85,8 +85,8 @@ export interface TermFrequencies {
 
 export interface SearchRequest {
   /**
-   * "Quoted words": of the best candidates those that have them one after the other (after analysis) go first: all of them where there are no other words, else the best two.
-   * If none has them they count as single words.
+   * "Quoted words": of the best candidates those that have them one after the other (after analysis) go first: all of them where there are no other words,
+   * else the best two. If none has them they count as single words.
    */
   readonly text: string;
   readonly k: number;
