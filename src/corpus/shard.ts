@@ -25,7 +25,10 @@ const maxPartBytes = 64 * 2 ** 20;
 const maxParts = 20_000;
 /** Largest manifest that is read at all. */
 export const maxManifestBytes = 8 * 2 ** 20;
-const blockPassages = 64;
+/** Passages of a block as it is written: reading one passage decodes its block, so small ones make random reads cheap. */
+const blockPassages = 16;
+/** Of a block as it may come. */
+const maxBlockPassages = 64;
 
 const count = (limit: number) => v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(limit));
 const text = (limit: number) => v.pipe(v.string(), v.maxLength(limit));
@@ -205,7 +208,7 @@ export function readPassageDirectory(bytes: Uint8Array, totalBytes: number, name
       first: view.getUint32(at + 8, true),
       count: view.getUint32(at + 12, true),
     };
-    if (block.offset !== offset || block.first !== first + passages || block.count < 1 || block.count > blockPassages) {
+    if (block.offset !== offset || block.first !== first + passages || block.count < 1 || block.count > maxBlockPassages) {
       throw bad(`its block ${blocks.length} is not where it should be`);
     }
     offset += block.length;

@@ -141,11 +141,22 @@ describe('the passages part', () => {
   test('every passage comes back, block by block', () => {
     const bytes = encodePassages(rows, 1000);
     const blocks = readPassageDirectory(bytes, bytes.length, 'p');
-    expect(blocks.map((b) => [b.first, b.count])).toEqual([[1000, 64], [1064, 64], [1128, 22]]);
+    expect(blocks.map((b) => [b.first, b.count])).toEqual([...Array.from({ length: 9 }, (_, i) => [1000 + 16 * i, 16]), [1144, 6]]);
     expect(blocks.flatMap((b) => decodePassageBlock(bytes.subarray(b.offset, b.offset + b.length), b, 'p'))).toEqual(rows);
     const head = bytes.slice(0, passageDirectoryBytes(bytes, 'p'));
     expect(readPassageDirectory(head, bytes.length, 'p')).toEqual(blocks);
     expect(() => readPassageDirectory(head.slice(0, -1), bytes.length, 'p')).toThrow(AppError);
+  });
+
+  test.each([[64, true], [65, false]])('a block of %d passages, as others may write it, is read: %s', (count, isSound) => {
+    const some = rows.slice(0, count);
+    const json = new TextEncoder().encode(JSON.stringify(some.map((r) => [r.docId, r.n, r.title, r.section, r.text, r.sentenceEnds, r.page])));
+    const bytes = new Uint8Array(32 + json.length);
+    const [magic = 0, version = 0] = new Uint32Array(encodePassages(rows, 0).buffer, 0, 2);
+    new Uint32Array(bytes.buffer, 0, 8).set([magic, version, 1, count, 32, json.length, 0, count]);
+    bytes.set(json, 32);
+    if (!isSound) return expect(() => readPassageDirectory(bytes, bytes.length, 'p')).toThrow(AppError);
+    expect(readPassageDirectory(bytes, bytes.length, 'p').flatMap((b) => decodePassageBlock(bytes.subarray(b.offset, b.offset + b.length), b, 'p'))).toEqual(some);
   });
 
   test('any text survives', () => {
