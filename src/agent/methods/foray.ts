@@ -201,7 +201,10 @@ async function executeNode(tools: Tools, node: PlanNode, plan: Plan, answers: Re
       break;
     }
     for (const hit of shown) offered.add(hit.passage.id);
-    const fact = await reader.read(shown, round === 0 ? question : `${question} ${query}`);
+    // Where nothing is to be chained, whole passages are read first, as the single-round baseline does.
+    const isWhole = round === 0 && plan.nodes.length === 1 && tools.settings.wholeReading === 'passages';
+    const whole = isWhole ? await readPassages(tools, node.id, hits.slice(0, 5)) : null;
+    const fact = whole !== null && whole.evidence.length > 0 ? whole : await reader.read(shown, round === 0 ? question : `${question} ${query}`);
     if (fact !== null) {
       tools.emit({ kind: 'nodeFinished', node: node.id, status: 'answered', answer: fact.answer, stop: 'answered' });
       return { ...fact, question, status: 'answered', hits: deepest };
@@ -252,7 +255,7 @@ async function compose(tools: Tools, plan: Plan, results: ReadonlyMap<number, No
     const settled = shortByCode(question, plan, results);
     if (settled !== null && !limited && needsLastReading(tools, plan, results)) {
       const last = await lastReading(tools, plan, results);
-      if (last !== null) {
+      if (last !== null && overrules(last.answer, settled, found)) {
         tools.emit({ kind: 'answerDelta', text: last.answer });
         // The last step's own reading is told only where the last reading bears it out.
         const others = found.filter((fact) => fact !== finals[0] || occursIn(fact.answer, last.answer));
@@ -328,6 +331,15 @@ async function composeByModel(tools: Tools, question: string, found: readonly No
 function needsLastReading(tools: Tools, plan: Plan, results: ReadonlyMap<number, NodeResult>): boolean {
   const last = results.get(plan.final.deps[0] ?? 0);
   return tools.settings.wholeReading === 'passages' && tools.deps.llm !== null && plan.final.op === 'answer' && plan.nodes.length > 1 && last?.isStated !== true && last?.status === 'answered' && last.evidence.length > 0;
+}
+
+/**
+ * Whether the last reading is to be believed rather than the chain. What only shortens the chain's answer says less, and a name that an earlier step found is a
+ * station on the way: a reader that answers with it has stopped there.
+ */
+function overrules(answer: string, chain: string, found: readonly NodeResult[]): boolean {
+  if (occursIn(answer, chain)) return false;
+  return !found.some((fact) => fact.answer !== chain && (occursIn(answer, fact.answer) || occursIn(fact.answer, answer)));
 }
 
 /**
