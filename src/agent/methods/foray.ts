@@ -255,7 +255,7 @@ async function compose(tools: Tools, plan: Plan, results: ReadonlyMap<number, No
     const settled = shortByCode(question, plan, results);
     if (settled !== null && !limited && needsLastReading(tools, plan, results)) {
       const last = await lastReading(tools, plan, results);
-      if (last !== null && overrules(last.answer, settled, found)) {
+      if (last !== null && last.evidence.length > 0 && overrules(last.answer, settled, found)) {
         tools.emit({ kind: 'answerDelta', text: last.answer });
         // The last step's own reading is told only where the last reading bears it out.
         const others = found.filter((fact) => fact !== finals[0] || occursIn(fact.answer, last.answer));

@@ -191,6 +191,21 @@ describe('foray reads the question once more over what its steps gathered', () =
     expect(answer.sentences.map(({ text }) => text)).toEqual(['Who founded Vale Glassworks? Orrin Vale.', 'Where was Orrin Vale born? Teshmoor.', `${toyQuestion} Karr.`]);
   });
 
+  it.each([['Teshmoor', 'a station on the way'], ['Orrin Vale', 'another'], ['Zanzibar', 'nothing that a passage holds']])('and is not led back: %s is %s', async (answer) => {
+    const events = await collect(start('foray', { script: whole(answer), settings }).events);
+    expect(last(events, 'answerFinished').answer.short).toBe('Isk');
+  });
+
+  it('and where nothing is to be chained, reads whole passages first and sentences only if they state nothing', async () => {
+    const question = 'Who founded Vale Glassworks?';
+    const once = await collect(start('foray', { question, script: whole('Orrin Vale'), settings }).events);
+    expect(last(once, 'answerFinished').answer).toMatchObject({ short: 'Orrin Vale', mode: 'cited' });
+    expect(last(once, 'runFinished').cost.llmCalls).toBe(1);
+    const twice = await collect(start('foray', { question, script: whole('unknown'), settings }).events);
+    expect(last(twice, 'answerFinished').answer.short).toBe('Orrin Vale');
+    expect(last(twice, 'runFinished').cost.llmCalls).toBe(2);
+  });
+
   it('and keeps the answer of the steps where it finds none, or where only sentences are read', async () => {
     for (const [script, calls] of [[whole('unknown'), 5], [toyScript, 4]] as const) {
       const events = await collect(start('foray', { script, ...(calls === 5 ? { settings } : {}) }).events);
