@@ -106,14 +106,22 @@ export function stepRewards<G>(searches: readonly SearchStep[], gold: readonly G
 /** Cosine of TF-IDF vectors over the given texts: the closeness of StepSearch. */
 export function tfIdfCloseness(texts: readonly string[]): (a: string, b: string) => number {
   const frequency = new Map<string, number>();
-  for (const text of texts) for (const word of new Set(contentWords(text))) frequency.set(word, (frequency.get(word) ?? 0) + 1);
+  // The same passage comes in several searches; cutting its text into words is what costs.
+  const countsOf = new Map<string, ReadonlyMap<string, number>>();
+  const count = (text: string): ReadonlyMap<string, number> => {
+    const known = countsOf.get(text);
+    if (known !== undefined) return known;
+    const counts = new Map<string, number>();
+    for (const word of contentWords(text)) counts.set(word, (counts.get(word) ?? 0) + 1);
+    countsOf.set(text, counts);
+    return counts;
+  };
+  for (const text of texts) for (const word of count(text).keys()) frequency.set(word, (frequency.get(word) ?? 0) + 1);
   const cached = new Map<string, ReadonlyMap<string, number>>();
   const vectorOf = (text: string): ReadonlyMap<string, number> => {
     const known = cached.get(text);
     if (known !== undefined) return known;
-    const counts = new Map<string, number>();
-    for (const word of contentWords(text)) counts.set(word, (counts.get(word) ?? 0) + 1);
-    const weighted = new Map([...counts].map(([word, count]) => [word, count * Math.log(1 + texts.length / (frequency.get(word) ?? 1))]));
+    const weighted = new Map([...count(text)].map(([word, times]) => [word, times * Math.log(1 + texts.length / (frequency.get(word) ?? 1))]));
     const length = Math.sqrt([...weighted.values()].reduce((sum, value) => sum + value * value, 0)) || 1;
     const unit = new Map([...weighted].map(([word, value]) => [word, value / length]));
     cached.set(text, unit);

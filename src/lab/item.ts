@@ -219,12 +219,19 @@ function supportScores(cited: readonly Evidence[], question: Question, answer: {
 
 function rewardsOf(searches: readonly { query: string; passages: Passage[] }[], question: Question): ItemRecord['scores']['steps'] {
   const { gold } = question;
+  if (gold.length === 0) return [];
   const all = searches.flatMap(({ passages }) => passages);
-  const goldTexts = gold.map((item) => all.find((passage) => isGold(passage, item)));
-  const closeness = tfIdfCloseness(all.map(({ title, text }) => `${title} ${text}`));
-  return stepRewards(searches, gold.map((item, i) => ({ item, text: goldTexts[i] })), (passage, { item, text }) => {
-    if (isGold({ docId: passage.id, ...passage }, item) || passage.id === text?.id) return 1;
-    return text === undefined ? 0 : closeness(`${passage.title} ${passage.text}`, `${text.title} ${text.text}`);
+  const words = new Map(all.map(({ id, title, text }) => [id, `${title} ${text}`]));
+  const goldPassages = gold.map((item) => all.find((passage) => isGold(passage, item)));
+  const closeness = tfIdfCloseness(all.map(({ id }) => words.get(id) ?? ''));
+  const items = gold.map((item, i) => ({ item, found: goldPassages[i], known: new Map<string, number>() }));
+  return stepRewards(searches, items, (passage, { item, found, known }) => {
+    const before = known.get(passage.id);
+    if (before !== undefined) return before;
+    const isThis = isGold({ docId: passage.id, ...passage }, item) || passage.id === found?.id;
+    const value = isThis ? 1 : found === undefined ? 0 : closeness(words.get(passage.id) ?? '', words.get(found.id) ?? '');
+    known.set(passage.id, value);
+    return value;
   }).map(({ gain, redundancy, reward }) => ({ gain: round(gain), redundancy: round(redundancy), reward: round(reward) }));
 }
 
