@@ -219,6 +219,8 @@ export interface LearningStatus {
   readonly parts: readonly LearnedPartStatus[];
   /** Answers that the person confirmed or corrected: the training questions of this device. */
   readonly confirmed: readonly ConfirmedAnswer[];
+  /** Rules of the part `lessons`, in use or not. */
+  readonly lessons: readonly string[];
   readonly edits: number;
   readonly ratings: number;
   /** Trajectories kept for export, the archive and the examples. */
@@ -276,6 +278,8 @@ export interface Learning {
   rollBack(part: PartId): Promise<void>;
   /** Deletes a part with all its versions; `all` also deletes trajectories, iterations, edits, ratings and confirmed answers, not the profile. */
   remove(part: PartId | 'all'): Promise<void>;
+  /** Deletes one rule from every version of the part `lessons`. */
+  removeLesson(text: string): Promise<void>;
   archive(): Promise<readonly ArchiveCell[]>;
   /** The files for training elsewhere (METHODS §9), empty ones left out; `docs/training.md` says how to use them. */
   exports(): Promise<readonly { readonly name: string; readonly blob: Blob; readonly problems: readonly string[] }[]>;

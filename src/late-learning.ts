@@ -31,6 +31,7 @@ export function lateLearningService(deps: LearningServiceDeps): LearningService 
     enable: async (part, on) => (await service()).enable(part, on),
     rollBack: async (part) => (await service()).rollBack(part),
     remove: async (part) => (await service()).remove(part),
+    removeLesson: async (text) => (await service()).removeLesson(text),
     archive: async () => (await service()).archive(),
     exports: async () => (await service()).exports(),
     profile: async () => (await service()).profile(),

@@ -22,7 +22,7 @@ import { buildArchive } from './learning/archive.ts';
 import type { WeightedQuestion } from './learning/estep.ts';
 import { dpoRecords, grpoRecords, jsonLines, problemsOfDpo, problemsOfGrpo, problemsOfSft, rankRecords, sftRecords, trecRun, type EditPair } from './learning/exports.ts';
 import { learn, type LearnDeps, type LearnQuestion } from './learning/iteration.ts';
-import { decodePart, enabledValues, learnedOf, noParts, rolledBack, switched, withVersion, type PartValues, type StoredParts } from './learning/parts.ts';
+import { decodePart, enabledValues, latest, learnedOf, noParts, rolledBack, switched, withoutRule, withVersion, type PartValues, type StoredParts } from './learning/parts.ts';
 import { decodeProfile, emptyProfile, type Profile } from './learning/profile.ts';
 import { iterationSchema, partIds, type IterationRecord, type PartId } from './learning/record.ts';
 import { decodeSample, samplesOf } from './learning/samples.ts';
@@ -102,6 +102,7 @@ export function createLearningService(deps: LearningServiceDeps): LearningServic
     };
     const parts: StoredParts = {
       bank: decodePart('bank', await deps.setting(partName('bank'))),
+      lessons: decodePart('lessons', await deps.setting(partName('lessons'))),
       adapter: decodePart('adapter', await deps.setting(partName('adapter'))),
       selector: decodePart('selector', await deps.setting(partName('selector'))),
       gate: decodePart('gate', await deps.setting(partName('gate'))),
@@ -125,6 +126,7 @@ export function createLearningService(deps: LearningServiceDeps): LearningServic
         return { part, enabled, version: versions.length, canRollBack: versions.length > 0, check: versions.at(-1)?.check ?? refused };
       }),
       confirmed: now.confirmed.map(({ runId, question, answer }): ConfirmedAnswer => ({ runId, question, answer })),
+      lessons: (latest(now.parts.lessons) ?? []).map(({ text }) => text),
       edits: now.edits.length,
       ratings: now.ratings.length,
       trajectories: now.sampled.reduce((sum, { samples }) => sum + samples, 0),
@@ -253,8 +255,9 @@ export function createLearningService(deps: LearningServiceDeps): LearningServic
         alpha: base.alpha, tau: base.tau, trainIds: await sha256(train.map(({ id }) => id)), devIds: await sha256(held.map(({ id }) => id)), current, supervision: 'trajectories',
       }, signal);
       await change(async (later) => {
-        const { bank, adapter, selector, gate } = result.versions;
+        const { bank, lessons, adapter, selector, gate } = result.versions;
         if (bank !== undefined) await setPart(later, 'bank', withVersion(later.parts.bank, bank));
+        if (lessons !== undefined) await setPart(later, 'lessons', withVersion(later.parts.lessons, lessons));
         if (adapter !== undefined) await setPart(later, 'adapter', withVersion(later.parts.adapter, adapter));
         if (selector !== undefined) await setPart(later, 'selector', withVersion(later.parts.selector, selector));
         if (gate !== undefined) await setPart(later, 'gate', withVersion(later.parts.gate, gate));
@@ -295,6 +298,7 @@ export function createLearningService(deps: LearningServiceDeps): LearningServic
     startIteration: iterate,
     enable: (part, on) => change((now) => setPart(now, part, switched(now.parts[part], part, on) as StoredParts[typeof part])),
     rollBack: (part) => change((now) => setPart(now, part, rolledBack(now.parts[part]) as StoredParts[typeof part])),
+    removeLesson: (text) => change((now) => setPart(now, 'lessons', withoutRule(now.parts.lessons, text))),
     remove: (part) =>
       change(async (now) => {
         for (const id of part === 'all' ? partIds : [part]) await setPart(now, id, noParts[id]);

@@ -12,7 +12,7 @@ import { recallingLlm, recallingRetriever, type CallCache } from './calls.ts';
 import type { AgentEvent, AgentEventBody, Answer, AnswerSentence, CallPurpose, Citation, Cost, Evidence, Plan, StateSummary, StopReason } from './events.ts';
 import { editedQuery, givenAnswer, keptHits, type Revision } from './edits.ts';
 import { contentWords, estimateTokens, jaccard } from './evidence.ts';
-import { reordered, withExemplars, type Learned } from './learned.ts';
+import { reordered, withAdvice, withExemplars, type Learned } from './learned.ts';
 import { prefix } from './prompts.ts';
 import { Replay } from './replay.ts';
 import { changesState, emptyState, reduceState, refusedNote, summaryOf, type RunState } from './state.ts';
@@ -266,12 +266,13 @@ export class Tools {
     return false;
   }
 
-  /** The conversation with worked examples from the bank after its fixed head: the shared one, or the system message. */
+  /** The conversation with worked examples from the bank after its fixed head (the shared one, or the system message) and lessons at its end. */
   #taught(purpose: CallPurpose, node: number | null, messages: readonly Message[]): readonly Message[] {
     const exemplars = this.deps.learned?.exemplars?.({ purpose, method: this.options.method ?? '', question: this.question, step: node ?? 0 }) ?? [];
     const isShared = prefix.every((message, i) => messages[i]?.content === message.content);
     const firstTurn = messages.findIndex(({ role }) => role !== 'system');
-    return withExemplars(messages, isShared ? prefix.length : Math.max(0, firstTurn), exemplars);
+    const taught = withExemplars(messages, isShared ? prefix.length : Math.max(0, firstTurn), exemplars);
+    return withAdvice(taught, purpose, this.deps.learned?.rules ?? []);
   }
 
   /** A passage by its id; null if it is gone. */

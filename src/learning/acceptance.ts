@@ -21,7 +21,12 @@ export interface HeldBack {
   /** By held-back question, the same order; higher is better (log loss comes in negated). */
   readonly before: readonly number[];
   readonly after: readonly number[];
+  /** Right answers on the same questions: a part that lowers their share is refused, whatever its metric says. */
+  readonly accuracy?: { readonly before: readonly number[]; readonly after: readonly number[] };
 }
+
+/** Parts that a model reads may change nothing on the few questions held back and still be kept; trained ones must help. */
+const mayBringNothing: ReadonlySet<PartId> = new Set(['bank', 'lessons']);
 
 export function checkPart(held: HeldBack, interval: PairedInterval): PartCheck {
   const { part, metric, supervision, trained, before, after } = held;
@@ -33,7 +38,9 @@ export function checkPart(held: HeldBack, interval: PairedInterval): PartCheck {
   if (trained === 0) return refuse('nothing to learn from');
   if (difference === null) return refuse(`${after.length} held-back examples are too few to tell`);
   if (difference[1] < pointThreshold) return refuse('it may be worse: the lower bound lies below the threshold');
-  if (part !== 'bank' && difference[0] <= 0) return refuse('it brings nothing on average');
+  const right = (values: readonly number[] = []): number => values.reduce((sum, value) => sum + value, 0);
+  if (right(held.accuracy?.after) < right(held.accuracy?.before)) return refuse('fewer held-back questions are answered rightly');
+  if (!mayBringNothing.has(part) && difference[0] <= 0) return refuse('it brings nothing on average');
   return { ...base, difference: [...difference], accepted: true, reason: 'not worse on held-back examples' };
 }
 

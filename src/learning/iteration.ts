@@ -10,6 +10,7 @@ import type { Adapter, AdapterExample } from './adapter.ts';
 import { buildBank } from './bank.ts';
 import { eStep, type EStepDeps, type EStepOptions, type TrainQuestion, type WeightedQuestion } from './estep.ts';
 import { gateExamples, gateFeatures, selectorFeatures, selectorRows } from './features.ts';
+import { writeLessons } from './lessons.ts';
 import { logit, logLoss, type LogisticExample, type LogisticModel } from './logistic.ts';
 import { gateOf, type PartValues, type PartVersion } from './parts.ts';
 import type { IterationRecord, IterationScores, PartCheck, PartId } from './record.ts';
@@ -106,7 +107,7 @@ export async function learn(
   const versions: { -readonly [P in PartId]?: PartVersion<P> } = {};
   const before = deps.llm === null ? null : await evaluateAll(dev, options.current, 'before', deps, signal);
   let current = options.current;
-  let after = before;
+  let after: readonly QuestionScore[] | null = before;
 
   if (options.parts.includes('adapter')) {
     const version = await learnAdapter(lessons, heldLessons, deps, options, signal);
@@ -131,7 +132,15 @@ export async function learn(
     const f1s = { before: withBank === null ? [] : after.map(({ f1 }) => f1), after: (withBank ?? []).map(({ f1 }) => f1) };
     const check = checkPart({ part: 'bank', metric: 'f1', supervision: 'trajectories', trained: bank.length, ...f1s }, deps.interval);
     versions.bank = { value: bank, check };
-    if (check.accepted) after = withBank;
+    if (check.accepted) {
+      after = withBank;
+      current = { ...current, bank };
+    }
+  }
+  if (options.parts.includes('lessons') && !fromGold && after !== null) {
+    const version = await learnLessons(weighted, train, dev, current, after, deps, signal);
+    versions.lessons = version.version;
+    if (version.version.check.accepted) after = version.scores;
   }
 
   const all = weighted.flatMap((question) => question.samples);
@@ -219,6 +228,25 @@ async function* retrieved(
     const found = await deps.retrieve(some.map(({ query }) => query), adapter, signal);
     for (const [at, lesson] of some.entries()) yield { i: from + at, lesson, hits: found[at] ?? [] };
   }
+}
+
+/** Rules from the informative questions, checked as a set: F1 as for the bank, and no fewer right answers. */
+async function learnLessons(
+  weighted: readonly WeightedQuestion[], train: readonly LearnQuestion[], dev: readonly LearnQuestion[], current: Partial<PartValues>, before: readonly QuestionScore[],
+  deps: LearnDeps, signal: AbortSignal,
+): Promise<{ readonly version: PartVersion<'lessons'>; readonly scores: readonly QuestionScore[] }> {
+  const known = current.lessons ?? [];
+  const answersOf = (qid: string): readonly string[] => train.find(({ id }) => id === qid)?.answers ?? [];
+  const tell = (done: number, total: number): void => deps.onProgress('training', done, total, 'lessons');
+  const informative = weighted.filter((question) => question.informative);
+  const { rules, refused } = deps.llm === null ? { rules: known, refused: 0 } : await writeLessons(informative, answersOf, known, deps.llm, signal, tell);
+  const fresh = rules.length - known.length;
+  const scores = fresh === 0 ? [] : await evaluateAll(dev, { ...current, lessons: rules }, 'lessons', deps, signal);
+  const of = (value: (score: QuestionScore) => number): { readonly before: readonly number[]; readonly after: readonly number[] } =>
+    ({ before: fresh === 0 ? [] : before.map(value), after: scores.map(value) });
+  const check = checkPart({ part: 'lessons', metric: 'f1', supervision: 'trajectories', trained: fresh, ...of(({ f1 }) => f1), accuracy: of(({ em }) => em) }, deps.interval);
+  const reason = refused === 0 ? check.reason : `${check.reason}; ${refused} of the rules written ${refused === 1 ? 'was' : 'were'} refused (too long, or not general)`;
+  return { version: { value: rules, check: { ...check, reason } }, scores };
 }
 
 async function learnAdapter(

@@ -7,6 +7,7 @@ import { AppError } from '../errors.ts';
 import { adaptQuery, decodeAdapter, type Adapter } from './adapter.ts';
 import { chooseExemplars, decodeBank, exemplarMessages, type Exemplar } from './bank.ts';
 import { gateFeatures, gateRow, selectorFeatures, selectorRows } from './features.ts';
+import { decodeRules, type Rule } from './lessons.ts';
 import { decodeLogistic, logit, probability, type LogisticExample, type LogisticModel } from './logistic.ts';
 import { checkSchema, type PartCheck, type PartId } from './record.ts';
 
@@ -18,6 +19,7 @@ export interface Gate {
 
 export interface PartValues {
   readonly bank: readonly Exemplar[];
+  readonly lessons: readonly Rule[];
   readonly adapter: Adapter;
   readonly selector: LogisticModel;
   readonly gate: Gate;
@@ -39,6 +41,7 @@ export type StoredParts = { readonly [P in PartId]: StoredPart<P> };
 
 export const noParts: StoredParts = {
   bank: { enabled: false, versions: [], refused: null },
+  lessons: { enabled: false, versions: [], refused: null },
   adapter: { enabled: false, versions: [], refused: null },
   selector: { enabled: false, versions: [], refused: null },
   gate: { enabled: false, versions: [], refused: null },
@@ -59,6 +62,12 @@ export function rolledBack<P extends PartId>(part: StoredPart<P>): StoredPart<P>
   return { enabled: part.enabled && versions.length > 0, versions, refused: null };
 }
 
+/** Without the rule, in no version either, so that going back does not bring it again; off when no rule is left in use. */
+export function withoutRule(part: StoredPart<'lessons'>, text: string): StoredPart<'lessons'> {
+  const versions = part.versions.map((version) => ({ ...version, value: version.value.filter((rule) => rule.text !== text) })).filter(({ value }) => value.length > 0);
+  return { ...part, enabled: part.enabled && versions.length > 0, versions };
+}
+
 /** Throws `learning/not-accepted` for a part without an accepted version. */
 export function switched<P extends PartId>(part: StoredPart<P>, name: PartId, on: boolean): StoredPart<P> {
   if (on && part.versions.length === 0) throw new AppError('learning/not-accepted', { part: name });
@@ -72,9 +81,10 @@ export function latest<P extends PartId>(part: StoredPart<P>): PartValues[P] | n
 
 /** What the enabled parts give a run. The adapter is not among them: vectors are the searcher's. */
 export function learnedOf(values: Partial<Omit<PartValues, 'adapter'>>): Learned {
-  const { bank, selector, gate } = values;
+  const { bank, lessons, selector, gate } = values;
   return {
     ...(bank === undefined ? {} : { exemplars: (call) => exemplarMessages(chooseExemplars(bank, call)) }),
+    ...(lessons === undefined ? {} : { rules: lessons.map(({ text }) => text) }),
     ...(selector === undefined ? {} : { passageScores: (question, query, hits) => selectorRows(question, query, hits).map((row) => logit(selector, row)) }),
     ...(gate === undefined
       ? {}
@@ -94,7 +104,7 @@ export function enabledValues(parts: StoredParts): Partial<PartValues> {
     const value = part.enabled ? latest(part) : null;
     return value === null ? {} : { [id]: value };
   };
-  return { ...pick('bank'), ...pick('adapter'), ...pick('selector'), ...pick('gate') };
+  return { ...pick('bank'), ...pick('lessons'), ...pick('adapter'), ...pick('selector'), ...pick('gate') };
 }
 
 /** Query vectors of the embedder it was trained for are adapted, others pass. */
@@ -112,6 +122,7 @@ const storedShape = v.object({ enabled: v.boolean(), versions: v.array(v.object(
 
 const decoders: { readonly [P in PartId]: (value: unknown) => PartValues[P] } = {
   bank: decodeBank,
+  lessons: decodeRules,
   adapter: decodeAdapter,
   selector: (value) => decodeLogistic(value, selectorFeatures, 'the stored passage selector'),
   gate: (value) => {

@@ -5,8 +5,11 @@
 import * as v from 'valibot';
 import { AppError } from '../errors.ts';
 
-/** What an M-step may change. `bank`: worked examples; `adapter`: query vectors; `selector`: order of passages; `gate`: whether one more search is worth it. */
-export const partIds = ['bank', 'adapter', 'selector', 'gate'] as const;
+/**
+ * What an M-step may change. `bank`: worked examples; `lessons`: short rules; `adapter`: query vectors; `selector`: order of passages;
+ * `gate`: whether one more search is worth it.
+ */
+export const partIds = ['bank', 'lessons', 'adapter', 'selector', 'gate'] as const;
 export type PartId = (typeof partIds)[number];
 
 const number = v.pipe(v.number(), v.finite());

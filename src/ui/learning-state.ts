@@ -54,6 +54,7 @@ export function createLearning({ learning, report }: LearningOptions) {
         await learning.remove(part);
         exported.value = null;
       }),
+    removeLesson: (text: string): Promise<boolean> => attempt(() => learning.removeLesson(text)),
     confirmAnswer: (runId: string, answer: string | null): Promise<boolean> => attempt(() => learning.confirmAnswer(runId, answer)),
     rateAnswer: (runId: string, rating: number, text: string): Promise<boolean> => attempt(() => learning.rate(runId, rating, text)),
     recordEdit: (edit: Parameters<Learning['recordEdit']>[0]): Promise<boolean> => attempt(() => learning.recordEdit(edit)),

@@ -15,6 +15,7 @@ import '../styles/learning.css';
 
 const parts: Readonly<Record<PartId, readonly [title: string, about: string]>> = {
   bank: ['Worked examples', 'Good runs of this device, shown to the model as examples for similar questions.'],
+  lessons: ['Lessons', 'Short rules that the model wrote by comparing good and bad ways to the same answer; shown to it as advice when it plans and words searches.'],
   adapter: ['Query adapter', 'Moves the meaning of a query a little towards the passages that helped.'],
   selector: ['Passage selector', 'Puts passages first that are more likely to hold what is asked.'],
   gate: ['Search gate', 'Says whether one more search is worth it.'],
@@ -101,7 +102,7 @@ function Learned({ app, status }: { readonly app: App; readonly status: Learning
         <h2 id="parts-heading">Learned parts</h2>
         <ul class="rows">
           {status.parts.map((part) => (
-            <PartRow key={part.part} app={app} part={part} />
+            <PartRow key={part.part} app={app} part={part} rules={part.part === 'lessons' ? status.lessons : []} />
           ))}
         </ul>
       </section>
@@ -125,7 +126,7 @@ function checkText(check: PartCheck): string {
   return `${metrics[check.metric]}: ${figure(check.before)} before, ${figure(check.after)} after (${interval}), on ${plural(check.heldBack, 'example')} held back`;
 }
 
-function PartRow({ app, part }: { readonly app: App; readonly part: LearnedPartStatus }) {
+function PartRow({ app, part, rules }: { readonly app: App; readonly part: LearnedPartStatus; readonly rules: readonly string[] }) {
   const [title, about] = parts[part.part];
   const { check } = part;
   return (
@@ -143,6 +144,20 @@ function PartRow({ app, part }: { readonly app: App; readonly part: LearnedPartS
               {check.accepted ? 'Accepted' : 'Refused'}: <bdi>{visibleLine(check.reason)}</bdi>
             </p>
           </>
+        )}
+        {rules.length === 0 ? null : (
+          <ul class="rows" aria-label="Lessons">
+            {rules.map((rule) => (
+              <li key={rule} class="library-row" data-testid="lesson">
+                <p class="library-main">
+                  <bdi>{visibleLine(rule)}</bdi>
+                </p>
+                <div class="library-buttons">
+                  <ConfirmButton label="Delete" what={`the lesson ${visibleLine(rule)}`} onConfirm={() => void app.removeLesson(rule)} />
+                </div>
+              </li>
+            ))}
+          </ul>
         )}
       </div>
       <div class="library-buttons">
