@@ -6,7 +6,7 @@ import { iterationCurves, iterationScores, iterationSizes } from './plots.ts';
 import type { ReportRun } from './report-data.ts';
 import { decimal, interval, percent, Table } from './table.tsx';
 
-const partNames = { bank: 'worked examples', adapter: 'query adapter', selector: 'passage selector', gate: 'search gate' } as const;
+const partNames = { bank: 'worked examples', lessons: 'lessons', adapter: 'query adapter', selector: 'passage selector', gate: 'search gate' } as const;
 
 interface Row {
   readonly name: string;
