@@ -1,3 +1,13 @@
+/**
+ * The methods in the harness, and where each acceptance test of METHODS §14 stands (tests/unit/…):
+ *  1 EM, F1: lab/metrics "EM over aliases", "yes, no and noanswer match only themselves", "empty texts match only each other, …" · 2 plan reward: agent/decomposition
+ *  "METHODS §14.2" · 3 weights, ESS, wrong weights: agent/trajectories "METHODS §14.3" · 4 loss mask: learning/exports "masks every retrieved span …" · 5 plan faults, #12:
+ *  agent/plan "validity", "puts #12 in before #1, …" · 6, 7, 8 here; 7 also agent/harness "refuses a repeated query …" · 9 r = G − P: lab/behaviour "a second identical
+ *  search …" · 10 CTAR: lab/behaviour "CTAR" · 11 statistics: lab/statistics "bootstrap", "McNemar, Holm, Wilson" · 12 nuggets: lab/nuggets · 13 WideSearch: lab/tables ·
+ *  14 two-step vectors: corpus/vector-index "two steps find at least 98 of 100 …" · 15 quotes: here, agent/evidence · 16 injection: agent/methods "METHODS §14.16",
+ *  agent/harness "hostile passages", faults/untrusted T3 · 17 resume: agent/resume, e2e/resume · 18 S(y): agent/trajectories "METHODS §14.18" · 19 DF filter: here ·
+ *  20 noise schedule: lab/experiment "the noise curve of ZeroSearch …"
+ */
 import { describe, expect, it } from 'vitest';
 import { extractAnswer, firstSentence, followUpOf, reactAction, searchO1Query } from '../../../src/agent/baseline-prompts.ts';
 import { goldPlan } from '../../../src/agent/decomposition.ts';
