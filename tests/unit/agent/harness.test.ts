@@ -185,10 +185,10 @@ describe('foray reads the question once more over what its steps gathered', () =
   });
 
   it('and follows that reading where the steps came to something else, without the step that it overrules', async () => {
-    const { answer } = last(await collect(start('foray', { script: whole('Karr'), settings }).events), 'answerFinished');
+    const { answer } = last(await collect(start('foray', { script: whole('harbour lamps'), settings }).events), 'answerFinished');
     checkAnswer(answer);
-    expect(answer.short).toBe('Karr');
-    expect(answer.sentences.map(({ text }) => text)).toEqual(['Who founded Vale Glassworks? Orrin Vale.', 'Where was Orrin Vale born? Teshmoor.', `${toyQuestion} Karr.`]);
+    expect(answer.short).toBe('harbour lamps');
+    expect(answer.sentences.map(({ text }) => text)).toEqual(['Who founded Vale Glassworks? Orrin Vale.', 'Where was Orrin Vale born? Teshmoor.', `${toyQuestion} Harbour lamps.`]);
   });
 
   it.each([['Teshmoor', 'a station on the way'], ['Orrin Vale', 'another'], ['Zanzibar', 'nothing that a passage holds']])('and is not led back: %s is %s', async (answer) => {
