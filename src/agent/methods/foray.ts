@@ -327,10 +327,14 @@ async function composeByModel(tools: Tools, question: string, found: readonly No
   return shortAnswer(decoded.value.answer);
 }
 
-/** Whether a plan's answer is worth a second look: a model read its last step from a few sentences, and the device can bear to read whole passages. */
+/**
+ * Whether a plan's answer is worth a second look: a model wrote the plan and read its last step from a few sentences, and the device can bear to read whole passages.
+ * Plans of plain forms, and a person's own, are right more often than a reader that sees all hops at once.
+ */
 function needsLastReading(tools: Tools, plan: Plan, results: ReadonlyMap<number, NodeResult>): boolean {
   const last = results.get(plan.final.deps[0] ?? 0);
-  return tools.settings.wholeReading === 'passages' && tools.deps.llm !== null && plan.final.op === 'answer' && plan.nodes.length > 1 && last?.isStated !== true && last?.status === 'answered' && last.evidence.length > 0;
+  if (tools.settings.wholeReading !== 'passages' || tools.deps.llm === null || !plan.source.startsWith('llm')) return false;
+  return plan.final.op === 'answer' && plan.nodes.length > 1 && last?.isStated !== true && last?.status === 'answered' && last.evidence.length > 0;
 }
 
 /**
