@@ -31,8 +31,8 @@ import { encodeVectors, joinRows, openVectorSegment, quantise, vectorSegment } f
 import type { VectorSegment } from './vectors.ts';
 import type { CorpusSummary, DocumentSummary, LibrarySnapshot, UnembeddedBatch } from './worker-api.ts';
 
-/** Decoded blocks of 64 passages that are kept: about 16 MB. */
-const cachedBlocks = 256;
+/** Passages in decoded blocks that are kept: about 16 MB. */
+const cachedPassages = 16_384;
 /** Vectors of own documents are stored in rows of up to this many passages, so that small batches do not leave thousands of rows. */
 const vectorsPerRow = 256;
 /** An import in another tab that was silent for so long is not shown as running. */
@@ -331,8 +331,11 @@ export function createLibrary(tools: ImportTools, batches: Pick<BatchSearch, 'se
         found.set(key, rows);
         cache.set(key, rows);
       });
-      for (const key of cache.keys()) {
-        if (cache.size <= cachedBlocks) break;
+      let held = 0;
+      for (const rows of cache.values()) held += rows.length;
+      for (const [key, rows] of cache) {
+        if (held <= cachedPassages) break;
+        held -= rows.length;
         cache.delete(key);
       }
     }

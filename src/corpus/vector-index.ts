@@ -73,6 +73,9 @@ export function codeQuery(query: Float32Array, dimensions: number, stride: numbe
 /** Bytes of the bits of one row. */
 export const bitBytes = (dimensions: number): number => Math.ceil(dimensions / 128) * 16;
 
+/** Rows that are scored with the fine query, for `k` results. */
+const fineRows = (k: number): number => 4 * k + 64;
+
 const queryRange = 2047;
 const coarseRange = 63;
 const pageBytes = 65_536;
@@ -198,9 +201,17 @@ export function createVectorIndex(kernel: Kernel, options: VectorIndexOptions): 
 
   function listAll(k: number): number {
     // The pass over all rows reads a coarser query; the best of it, and some more, are then scored with the fine one.
-    const wanted = Math.min(count, 4 * k + 64);
+    const wanted = Math.min(count, fineRows(k));
     if (layout.list < wanted) relayout(layout.rows, wanted);
     return machine.scan(layout.codes, count, stride, layout.scales, layout.sums, layout.coarse, wanted, layout.listRows, layout.listValues);
+  }
+
+  /** As with all rows: many candidates are first thinned out by the coarse query. */
+  function listBest(candidates: number, k: number): number {
+    const listed = listNearest(candidates);
+    const wanted = fineRows(k);
+    if (listed <= 2 * wanted) return listed;
+    return machine.thin(layout.codes, stride, layout.scales, layout.sums, layout.coarse, listed, wanted, layout.listRows, layout.listValues);
   }
 
   const nothing: VectorHits = { count: 0, ordinals: new Uint32Array(0), scores: new Float32Array(0) };
@@ -291,7 +302,7 @@ export function createVectorIndex(kernel: Kernel, options: VectorIndexOptions): 
       const wanted = Math.min(Math.max(0, Math.floor(k)), count);
       const step = wanted === 0 || !keepsCodes ? 0 : writeQuery(query);
       if (step === 0) return nothing;
-      const listed = candidates === null || candidates >= count ? listAll(wanted) : listNearest(Math.max(wanted, Math.floor(candidates)));
+      const listed = candidates === null || candidates >= count ? listAll(wanted) : listBest(Math.max(wanted, Math.floor(candidates)), wanted);
       machine.dots(layout.codes, stride, layout.sums, layout.listRows, listed, layout.query, layout.split, layout.listOut);
       const { buffer } = machine.memory;
       const scales = new Float32Array(buffer, layout.scales, count);

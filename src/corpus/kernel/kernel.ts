@@ -26,6 +26,8 @@ export interface KernelInstance {
   ): number;
   dots(codes: number, stride: number, sums: number, rows: number, length: number, query: number, split: number, out: number): void;
   scan(codes: number, count: number, stride: number, scales: number, sums: number, coarse: number, wanted: number, rows: number, scores: number): number;
+  /** The same over the `length` rows listed in `rows`, in place. */
+  thin(codes: number, stride: number, scales: number, sums: number, coarse: number, length: number, wanted: number, rows: number, scores: number): number;
   derive(codes: number, stride: number, scales: number, mean: number, from: number, to: number, sums: number, bits: number, bitStride: number): void;
 }
 
@@ -72,9 +74,9 @@ function isSound(kernel: Kernel): boolean {
 }
 
 function exportsOf(instance: WebAssembly.Instance): KernelInstance {
-  const { memory, nearest, dots, scan, derive } = instance.exports;
-  const isWhole = [nearest, dots, scan, derive].every((part) => typeof part === 'function');
+  const { memory, nearest, dots, scan, thin, derive } = instance.exports;
+  const isWhole = [nearest, dots, scan, thin, derive].every((part) => typeof part === 'function');
   if (!isWhole || !(memory instanceof WebAssembly.Memory)) throw new Error('the vector kernel lacks a function');
   // The compiler of the kernel writes these types; the line above has seen that they are functions.
-  return { memory, nearest, dots, scan, derive } as unknown as KernelInstance;
+  return { memory, nearest, dots, scan, thin, derive } as unknown as KernelInstance;
 }

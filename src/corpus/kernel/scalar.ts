@@ -18,6 +18,29 @@ export function createScalarInstance(): KernelInstance {
       return before;
     },
   };
+  function bestOf(listed: Uint32Array, codes: number, stride: number, scales: number, coarse: number, wanted: number, rows: number, scores: number): number {
+    if (wanted <= 0) return 0;
+    const data = new Int8Array(buffer);
+    const factors = new Float32Array(buffer, scales);
+    const asked = Int16Array.from(new Uint8Array(buffer, coarse, stride), (x) => x - 64);
+    const best: { row: number; score: number }[] = [];
+    for (const row of listed) {
+      const score = Math.fround(Math.fround(dot(data, codes + row * stride, asked)) * (factors[row] ?? 0));
+      if (best.length === wanted && !(score > (best[wanted - 1]?.score ?? Infinity))) continue;
+      let at = best.length;
+      while (at > 0 && score > (best[at - 1]?.score ?? 0)) at--;
+      best.splice(at, 0, { row, score });
+      if (best.length > wanted) best.pop();
+    }
+    const listedRows = new Uint32Array(buffer, rows, best.length);
+    const listedScores = new Float32Array(buffer, scores, best.length);
+    best.reverse().forEach(({ row, score }, i) => {
+      listedRows[i] = row;
+      listedScores[i] = score;
+    });
+    return best.length;
+  }
+
   return {
     memory,
     nearest(bits, count, stride, query, wanted, rows, distances, _capacity, counts, maxDistance) {
@@ -56,25 +79,10 @@ export function createScalarInstance(): KernelInstance {
       for (let i = 0; i < length; i++) results[i] = dot(data, codes + (listed[i] ?? 0) * stride, asked);
     },
     scan(codes, count, stride, scales, _sums, coarse, wanted, rows, scores) {
-      const data = new Int8Array(buffer);
-      const asked = Int16Array.from(new Uint8Array(buffer, coarse, stride), (x) => x - 64);
-      const factors = new Float32Array(buffer, scales, count);
-      const best: { row: number; score: number }[] = [];
-      for (let row = 0; row < count; row++) {
-        const score = Math.fround(Math.fround(dot(data, codes + row * stride, asked)) * (factors[row] ?? 0));
-        if (best.length === wanted && !(score > (best[wanted - 1]?.score ?? Infinity))) continue;
-        let at = best.length;
-        while (at > 0 && score > (best[at - 1]?.score ?? 0)) at--;
-        best.splice(at, 0, { row, score });
-        if (best.length > wanted) best.pop();
-      }
-      const listedRows = new Uint32Array(buffer, rows, best.length);
-      const listedScores = new Float32Array(buffer, scores, best.length);
-      best.reverse().forEach(({ row, score }, i) => {
-        listedRows[i] = row;
-        listedScores[i] = score;
-      });
-      return best.length;
+      return bestOf(Uint32Array.from({ length: count }, (_, row) => row), codes, stride, scales, coarse, wanted, rows, scores);
+    },
+    thin(codes, stride, scales, _sums, coarse, length, wanted, rows, scores) {
+      return bestOf(new Uint32Array(buffer, rows, length).slice(), codes, stride, scales, coarse, wanted, rows, scores);
     },
     derive(codes, stride, scales, mean, from, to, sums, bits, bitStride) {
       const data = new Int8Array(buffer);

@@ -150,6 +150,27 @@ describe('search', () => {
     expect(shared / 500).toBeGreaterThanOrEqual(0.98);
   });
 
+  test('many candidates are thinned out alike by every build, and lose next to nothing of the exact pass', () => {
+    const [dimensions, count] = [64, 5000];
+    const rows = quantise(clusteredRows({ count, dimensions, seed: 21, clusters: 100 }), dimensions);
+    const indexes = [...kernels.values()].map((kernel) => {
+      const index = createVectorIndex(kernel, { dimensions });
+      index.append(rows, 0);
+      return index;
+    });
+    let shared = 0;
+    for (let q = 0; q < 20; q++) {
+      const query = clusteredRows({ count: 1, dimensions, seed: 2000 + q, clusters: 100 });
+      for (const candidates of [209, 210, 2003, 4999]) {
+        const [first, ...others] = indexes.map((index) => index.search(query, 10, candidates));
+        for (const other of others) expect([Array.from(other.ordinals), Array.from(other.scores)]).toEqual([Array.from(first?.ordinals ?? []), Array.from(first?.scores ?? [])]);
+      }
+      const exact = new Set(indexes[0]?.search(query, 10, null).ordinals);
+      shared += indexes[0]?.search(query, 10, 4999).ordinals.filter((row) => exact.has(row)).length ?? 0;
+    }
+    expect(shared).toBeGreaterThanOrEqual(199);
+  });
+
   test('rows of zeros are passed over; ordinals stay theirs', () => {
     const values = Float32Array.from([0, 0, 1, 0, NaN, 1, 0.6, 0.8]);
     for (const kernel of kernels.values()) {

@@ -264,6 +264,52 @@ export function scan(codes: usize, count: i32, stride: usize, scales: usize, sum
   return i32(kept);
 }
 
+/**
+ * Of the `length` rows listed in `rows`, ascending, the `wanted` of largest scale × dot product with the 7-bit query, in place as a heap like that of `scan`: half the work
+ * of `dots`, and four rows on their way from memory at a time.
+ */
+export function thin(codes: usize, stride: usize, scales: usize, sums: usize, coarse: usize, length: i32, wanted: i32, rows: usize, scores: usize): i32 {
+  if (wanted <= 0) return 0;
+  kept = 0;
+  bar = -Infinity;
+  const most = usize(wanted);
+  const end = usize(length);
+  let i: usize = 0;
+  for (; i + 4 <= end; i += 4) {
+    const r0 = usize(load<u32>(rows + (i << 2)));
+    const r1 = usize(load<u32>(rows + (i << 2), 4));
+    const r2 = usize(load<u32>(rows + (i << 2), 8));
+    const r3 = usize(load<u32>(rows + (i << 2), 12));
+    const p0 = codes + r0 * stride;
+    const p1 = codes + r1 * stride;
+    const p2 = codes + r2 * stride;
+    const p3 = codes + r3 * stride;
+    let a = i32x4.splat(0);
+    let b = i32x4.splat(0);
+    let c = i32x4.splat(0);
+    let d = i32x4.splat(0);
+    for (let j: usize = 0; j < stride; j += 16) {
+      const q = v128.load(coarse + j);
+      a = more(p0 + j, q, a);
+      b = more(p1 + j, q, b);
+      c = more(p2 + j, q, c);
+      d = more(p3 + j, q, d);
+    }
+    // The heap never reaches beyond the rows that were read.
+    offer(a, r0, scales, sums, most, rows, scores);
+    offer(b, r1, scales, sums, most, rows, scores);
+    offer(c, r2, scales, sums, most, rows, scores);
+    offer(d, r3, scales, sums, most, rows, scores);
+  }
+  for (; i < end; i++) {
+    const r = usize(load<u32>(rows + (i << 2)));
+    let a = i32x4.splat(0);
+    for (let j: usize = 0; j < stride; j += 16) a = more(codes + r * stride + j, v128.load(coarse + j), a);
+    offer(a, r, scales, sums, most, rows, scores);
+  }
+  return i32(kept);
+}
+
 /** For rows `from` … `to` - 1: the sum of the codes, and one bit a dimension, set where code × scale is above the mean (f32, `stride` numbers, those of padding above all). */
 export function derive(codes: usize, stride: usize, scales: usize, mean: usize, from: i32, to: i32, sums: usize, bits: usize, bitStride: usize): void {
   for (let r = usize(from); r < usize(to); r++) {
