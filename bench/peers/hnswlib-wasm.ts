@@ -31,6 +31,6 @@ serveVectors({
     await index.readIndex(file, count);
     index.setEfSearch(64);
   },
-  points: [32, 64, 128, 256, 512].map((ef) => ({ label: `ef ${ef}`, apply: () => index.setEfSearch(ef) })),
+  points: [32, 64, 96, 112, 128, 256, 512].map((ef) => ({ label: `ef ${ef}`, apply: () => index.setEfSearch(ef) })),
   search: (query, k) => index.searchKnn(query, k, undefined).neighbors,
 });

@@ -41,7 +41,7 @@ serveVectors({
     if (manifest.vectors === undefined) index.centre();
   },
   get points() {
-    const wanted = [200, 500, 1000, 2000, 4000, 8000, 16_000].filter((c) => c !== measured && c < (index?.count ?? 0));
+    const wanted = [200, 500, 1000, 1250, 1500, 2000, 3000, 4000, 8000, 16_000].filter((c) => c !== measured && c < (index?.count ?? 0));
     return [
       ...wanted.map((c) => point(`C ${c}`, c)),
       ...(measured === null ? [] : [point(`C ${measured}, measured by the builder`, measured)]),
