@@ -303,7 +303,7 @@ function encodeSegment(counted: Counted): Uint8Array<ArrayBuffer> {
 
   const sink = new Bytes();
   const blocks = new Words();
-  const postingOffsets = new Uint32Array(terms + 1);
+  const postingSizes = new Uint32Array(terms);
   const frequencies = new Uint32Array(terms);
   const maxima = new Uint32Array(terms);
   const numbers = new Uint32Array(terms); // by id: place in the dictionary
@@ -341,7 +341,7 @@ function encodeSegment(counted: Counted): Uint8Array<ArrayBuffer> {
       blockStart = p - start;
     }
     sink.length = p;
-    postingOffsets[place + 1] = p;
+    postingSizes[place] = p - start;
     frequencies[place] = to - from;
     maxima[place] = hasBlocks ? whole : block;
   }
@@ -355,23 +355,24 @@ function encodeSegment(counted: Counted): Uint8Array<ArrayBuffer> {
     wordText.add(word, encoder);
     wordOffsets[i + 1] = wordText.length;
   });
+  const entries = encodeEntries(termStarts, dictionary, postingSizes, frequencies);
   const termBytes = counted.termText.length;
   const sizes = {
     passages, terms, termBytes, postingBytes: sink.length, blocks: blocks.length / 3, titles: order.length, words: words.length, wordBytes: wordText.length,
+    entryBytes: entries.length,
   };
   const at = layout(sizes);
   const out = new Uint8Array(at.total);
   const table = (offset: number, count: number): Uint32Array => new Uint32Array(out.buffer, offset, count);
   table(0, headerWords).set([
     magic, version, passages, terms, counted.tokens[1], counted.tokens[2], counted.tokens[0], termBytes, sink.length, entryTerms.length,
-    sizes.blocks, order.length, words.length, wordText.length, 0, 0,
+    sizes.blocks, order.length, words.length, wordText.length, entries.length, 0,
   ]);
   new Uint16Array(out.buffer, at.textLengths, passages).set(lengths[0].map((n) => Math.min(n, 0xffff)));
   out.set(lengths[1].map((n) => Math.min(n, 0xff)), at.titleLengths);
   out.set(lengths[2].map((n) => Math.min(n, 0xff)), at.sectionLengths);
-  putTerms(out, counted, dictionary, table(at.termOffsets, terms + 1), at.termText);
-  table(at.postingOffsets, terms + 1).set(postingOffsets);
-  table(at.frequencies, terms).set(frequencies);
+  putTerms(out, counted, dictionary, at.termText);
+  out.set(entries, at.entries);
   table(at.maxima, terms).set(maxima);
   table(at.blocks, blocks.length).set(blocks.view());
   table(at.titleOrder, order.length).set(order);
@@ -393,6 +394,18 @@ function writeVarint(out: Uint8Array, at: number, value: number): number {
   return p;
 }
 
+/** Most bytes of a varint of 32 bits. */
+const maxVarintBytes = 5;
+
+function encodeEntries(termStarts: Uint32Array, dictionary: Uint32Array, postingSizes: Uint32Array, frequencies: Uint32Array): Uint8Array {
+  const out = new Uint8Array(3 * dictionary.length * maxVarintBytes);
+  let p = 0;
+  for (const id of dictionary) p = writeVarint(out, p, (termStarts[id + 1] ?? 0) - (termStarts[id] ?? 0));
+  for (const size of postingSizes) p = writeVarint(out, p, size);
+  for (const frequency of frequencies) p = writeVarint(out, p, frequency);
+  return out.subarray(0, p);
+}
+
 /** Returns the place after the posting. */
 function writePosting(out: Uint8Array, at: number, distance: number, packed: number): number {
   if (packed === 1) return writeVarint(out, at, distance * 2 + 1);
@@ -407,12 +420,11 @@ function writePosting(out: Uint8Array, at: number, distance: number, packed: num
   return p;
 }
 
-function putTerms(out: Uint8Array, { termText, termStarts }: Counted, dictionary: Uint32Array, offsets: Uint32Array, from: number): void {
-  let end = 0;
+function putTerms(out: Uint8Array, { termText, termStarts }: Counted, dictionary: Uint32Array, from: number): void {
+  let end = from;
   for (let place = 0; place < dictionary.length; place++) {
     const id = dictionary[place] ?? 0;
-    for (let i = termStarts[id] ?? 0; i < (termStarts[id + 1] ?? 0); i++) out[from + end++] = termText[i] ?? 0;
-    offsets[place + 1] = end;
+    for (let i = termStarts[id] ?? 0; i < (termStarts[id + 1] ?? 0); i++) out[end++] = termText[i] ?? 0;
   }
 }
 

@@ -1,11 +1,11 @@
 /**
  * Search by words: the reader of a word index segment and BM25 over several segments with common statistics. Pure.
- * Opening a segment looks at its header only; what a query needs of the tables is checked when it is read, so no table is trusted and none is walked.
+ * Opening a segment decodes the entries of its terms (`lexical-tables.ts`); what else a query needs is checked when it is read, so no table is trusted.
  * Statistics are sums over the open segments, so shards and own documents combine, and a removed segment leaves no trace.
  */
-import { AppError } from '../errors.ts';
 import { englishAnalysis, wordsAnalysis, type Analysis } from './analysis.ts';
-import { blockPostings, headerWords, isBeyond, layout, magic, varintReader, version } from './lexical-format.ts';
+import { blockPostings } from './lexical-format.ts';
+import { openTables, postingList, walkPostings, wordAt, type PostingList, type PostingVisitor } from './lexical-tables.ts';
 import { createTop, type Top } from './lexical-top.ts';
 
 /** How a shard wants its words to be searched. Applies at query time, to its segments; statistics are common to all. */
@@ -54,7 +54,9 @@ export interface LexicalSegment {
   find(term: Uint8Array): number;
   documentFrequency(term: number): number;
   /** Calls `visit` for each posting, ordinals ascending, and checks the list, its maxima and its blocks on the way. Throws `shard/part-invalid`. */
-  eachPosting(term: number, visit: (ordinal: number, text: number, title: number, section: number) => void): void;
+  eachPosting(term: number, visit: PostingVisitor): void;
+  /** Checks the postings of all terms as `eachPosting` does. Throws `shard/part-invalid`. */
+  check(): void;
   /** Upper bounds over all postings of a term, at most 255 each. */
   maxima(term: number): { readonly text: number; readonly title: number; readonly section: number; readonly minLength: number };
   /** Distinct titles. */
@@ -88,34 +90,10 @@ export interface LexicalSegment {
  */
 export function openLexicalSegment(bytes: Uint8Array, name: string, scheme: LexicalScheme = defaultScheme): LexicalSegment {
   const { k1, b } = scheme;
-  const bad = (reason: string): AppError => new AppError('shard/part-invalid', { part: name, reason });
-  if (bytes.length < 8) throw bad('it is too short for a word index');
-  const data = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  const table = (offset: number, count: number): Uint32Array => new Uint32Array(data.buffer, data.byteOffset + offset, count);
-  const [found, has] = table(0, 2);
-  if (found !== magic) throw bad('it is not a word index');
-  if (has !== version) throw bad(`its word index has version ${has}, this app reads ${version}: the shard must be built anew`);
-  if (bytes.length < headerWords * 4) throw bad('it is too short for a word index');
-  const header = table(0, headerWords);
-  const h = (i: number): number => header[i] ?? 0;
-  const sizes = { passages: h(2), terms: h(3), termBytes: h(7), postingBytes: h(8), blocks: h(10), titles: h(11), words: h(12), wordBytes: h(13) };
-  const { passages, terms, termBytes, postingBytes } = sizes;
-  const at = layout(sizes);
-  if (at.total !== data.length) throw bad('its tables do not fit its length');
-  const textLengths = new Uint16Array(data.buffer, data.byteOffset + at.textLengths, passages);
-  const titleLengths = data.subarray(at.titleLengths, at.titleLengths + passages);
-  const sectionLengths = data.subarray(at.sectionLengths, at.sectionLengths + passages);
-  const termOffsets = table(at.termOffsets, terms + 1);
-  const postingOffsets = table(at.postingOffsets, terms + 1);
-  const frequencies = table(at.frequencies, terms);
-  const maxima = table(at.maxima, terms);
-  const blocks = table(at.blocks, 3 * sizes.blocks);
-  const titleOrder = table(at.titleOrder, sizes.titles);
-  const wordTerms = table(at.wordTerms, sizes.words);
-  const wordOffsets = table(at.wordOffsets, sizes.words + 1);
-  const wordText = data.subarray(at.wordText, at.wordText + sizes.wordBytes);
-  const termText = data.subarray(at.termText, at.termText + termBytes);
-  const postings = data.subarray(at.postings, at.postings + postingBytes);
+  const tables = openTables(bytes, name);
+  const { passages, terms, textLengths, titleLengths, sectionLengths, termOffsets, maxima, blocks, titleOrder, termText, postings, bad } = tables;
+  const listOf = (term: number): PostingList => postingList(tables, term);
+  const lastOf = (list: PostingList, block: number): number => (list.first < 0 ? passages - 1 : (blocks[3 * (list.first + block)] ?? 0));
 
   let statistics = { key: '', titleBoost: 0, sectionBoost: 0, flat: 0, slope: 0, codes: new Uint32Array(0) as Uint16Array | Uint32Array, norms: new Float64Array(0), once: new Float64Array(0) };
   let scratch: { scores: Int32Array; touched: Int32Array } | null = null;
@@ -123,41 +101,8 @@ export function openLexicalSegment(bytes: Uint8Array, name: string, scheme: Lexi
   const ordinals = new Int32Array(blockPostings);
   const weighted = new Float64Array(blockPostings);
 
-  interface List {
-    /** Byte range of the postings and the first entry of the block table, -1 without blocks. */
-    readonly start: number;
-    readonly end: number;
-    readonly postings: number;
-    readonly first: number;
-    readonly blocks: number;
-  }
-
-  const numbers = varintReader(postings);
-  function varint(term: number, from: number, end: number): number {
-    const value = numbers.read(from, end);
-    if (value < 0) throw bad(`its postings of term ${term} are cut off`);
-    return value;
-  }
-
-  /** Where the postings of a term lie, checked. */
-  function listOf(term: number): List {
-    const offset = postingOffsets[term] ?? 0;
-    const end = postingOffsets[term + 1] ?? 0;
-    const count = frequencies[term] ?? 0;
-    if (!(term >= 0 && term < terms) || end > postingBytes || end <= offset || count === 0 || count > passages || count > end - offset) {
-      throw bad(`its entry for term ${term} is not valid`);
-    }
-    if (count <= blockPostings) return { start: offset, end, postings: count, first: -1, blocks: 1 };
-    const first = (postings[offset] ?? 0) + (postings[offset + 1] ?? 0) * 2 ** 8 + (postings[offset + 2] ?? 0) * 2 ** 16 + (postings[offset + 3] ?? 0) * 2 ** 24;
-    const number = Math.ceil(count / blockPostings);
-    if (first + number > sizes.blocks) throw bad(`its blocks of term ${term} are not there`);
-    return { start: offset, end, postings: count, first, blocks: number };
-  }
-
-  const lastOf = (list: List, block: number): number => (list.first < 0 ? passages - 1 : (blocks[3 * (list.first + block)] ?? 0));
-
   /** The first block whose last ordinal is not below `ordinal`, from block `from` on. */
-  function blockFor(list: List, ordinal: number, from: number): number {
+  function blockFor(list: PostingList, ordinal: number, from: number): number {
     let low = from;
     let high = list.blocks - 1;
     while (low < high) {
@@ -169,7 +114,7 @@ export function openLexicalSegment(bytes: Uint8Array, name: string, scheme: Lexi
   }
 
   /** Decodes a block into `ordinals` and `weighted`; returns the number of its postings. */
-  function decode(term: number, list: List, block: number): number {
+  function decode(term: number, list: PostingList, block: number): number {
     const from = list.first < 0 ? 0 : (blocks[3 * (list.first + block) + 1] ?? 0);
     const previous = block === 0 ? -1 : lastOf(list, block - 1);
     if (list.start + from >= list.end || previous >= passages) throw bad(`block ${block} of its term ${term} is not valid`);
@@ -271,13 +216,13 @@ export function openLexicalSegment(bytes: Uint8Array, name: string, scheme: Lexi
     scheme,
     passages,
     terms,
-    postings: h(9),
-    bytes: data.length,
-    titleTokens: h(4),
-    sectionTokens: h(5),
-    textTokens: h(6),
-    titles: sizes.titles,
-    words: sizes.words,
+    postings: tables.postingCount,
+    bytes: tables.bytes,
+    titleTokens: tables.titleTokens,
+    sectionTokens: tables.sectionTokens,
+    textTokens: tables.textTokens,
+    titles: titleOrder.length,
+    words: tables.wordTerms.length,
     find(term) {
       let low = 0;
       let high = terms - 1;
@@ -300,73 +245,14 @@ export function openLexicalSegment(bytes: Uint8Array, name: string, scheme: Lexi
       const packed = maxima[term] ?? 0;
       return { text: packed & 0xff, title: (packed >>> 8) & 0xff, section: (packed >>> 16) & 0xff, minLength: packed >>> 24 };
     },
-    eachPosting(term, visit) {
-      const list = listOf(term);
-      const { end } = list;
-      const termMaxima = maxima[term] ?? 0;
-      let p = list.start + (list.first < 0 ? 0 : 4);
-      let ordinal = -1;
-      let block = -1;
-      let blockMaxima = termMaxima;
-      for (let i = 0; i < list.postings; i++) {
-        if (i % blockPostings === 0) {
-          block++;
-          if (list.first >= 0) {
-            blockMaxima = blocks[3 * (list.first + block) + 2] ?? 0;
-            if (p !== list.start + (blocks[3 * (list.first + block) + 1] ?? 0)) throw bad(`block ${block} of its term ${term} is not where it should be`);
-          }
-        }
-        // An import walks every posting of a shard: numbers of one byte, nearly all, are read inline.
-        let coded = p < end ? (postings[p++] ?? 0) : 0x80;
-        if (coded >= 0x80) {
-          coded = varint(term, p - 1, end);
-          p = numbers.next;
-        }
-        ordinal += (coded >>> 1) + 1;
-        if (ordinal >= passages) throw bad(`its postings of term ${term} point outside`);
-        let text = 1;
-        let title = 0;
-        let section = 0;
-        if ((coded & 1) === 0) {
-          const packed = postings[p++] ?? 0;
-          text = packed & 15;
-          title = (packed >> 4) & 3;
-          section = packed >> 6;
-          if (text === 15) {
-            text += varint(term, p, end);
-            p = numbers.next;
-          }
-          if (title === 3) {
-            title += varint(term, p, end);
-            p = numbers.next;
-          }
-          if (section === 3) {
-            section += varint(term, p, end);
-            p = numbers.next;
-          }
-        }
-        const length = textLengths[ordinal] ?? 0;
-        const isLast = i === list.postings - 1 || (i + 1) % blockPostings === 0;
-        const isOver = isBeyond(termMaxima, text, title, section, length) || (list.first >= 0 && isBeyond(blockMaxima, text, title, section, length));
-        if (isOver || (list.first >= 0 && isLast && lastOf(list, block) !== ordinal)) {
-          throw bad(`its block table does not fit the postings of term ${term}`);
-        }
-        visit(ordinal, text, title, section);
-      }
-      if (p !== list.end) throw bad(`its postings of term ${term} are too long`);
-    },
+    eachPosting: (term, visit) => walkPostings(tables, term, term + 1, visit),
+    check: () => walkPostings(tables, 0, terms, null),
     titleAt(n) {
       const ordinal = titleOrder[n] ?? passages;
       if (ordinal >= passages) throw bad(`its title ${n} points outside`);
       return ordinal;
     },
-    wordAt(n) {
-      const start = wordOffsets[n] ?? 0;
-      const end = wordOffsets[n + 1] ?? 0;
-      const term = wordTerms[n] ?? terms;
-      if (term >= terms || end < start || end > sizes.wordBytes || end - start > maxWordBytes) throw bad(`its word ${n} is not valid`);
-      return { word: new TextDecoder().decode(wordText.subarray(start, end)), term };
-    },
+    wordAt: (n) => wordAt(tables, n),
     scorer(term, gain, parameters, averageLength) {
       const { titleBoost, sectionBoost } = parameters;
       const key = `${titleBoost} ${sectionBoost} ${averageLength}`;
@@ -440,9 +326,6 @@ function shareIn(gain: number, frequency: number, norm: number, once: number): n
   const share = frequency === 1 ? gain * once : (gain * frequency) / (frequency + norm);
   return Math.max(1, Math.floor(share + 0.5));
 }
-
-/** A word is shorter in characters; one that is longer in bytes is no word. */
-const maxWordBytes = 1024;
 
 // ---------------------------------------------------------------------------------------------- search
 

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { AppError } from '../../../src/errors.ts';
 import { analyse, englishAnalysis, hasPhrase, queryTerms, quotedPhrases, termOf, tokenize, weightedQueryTerms, wordsAnalysis, type Analysis } from '../../../src/corpus/analysis.ts';
-import { layout } from '../../../src/corpus/lexical-format.ts';
+import { blockPostings, layout, olderEntryBytes, olderVersion, readEntries, type SegmentSizes } from '../../../src/corpus/lexical-format.ts';
+import { openTables, postingList, type PostingList } from '../../../src/corpus/lexical-tables.ts';
 import { createTop } from '../../../src/corpus/lexical-top.ts';
 import { createLexicalBuilder, type LexicalFields } from '../../../src/corpus/lexical-builder.ts';
 import { documentFrequencies } from '../../../src/corpus/frequencies.ts';
@@ -12,6 +13,33 @@ function segmentOf(rows: readonly LexicalFields[], analysis?: Analysis): Uint8Ar
   const builder = createLexicalBuilder(analysis);
   for (const row of rows) builder.add(row);
   return builder.finish();
+}
+
+function sizesOf(segment: Uint8Array): SegmentSizes {
+  const view = new DataView(segment.buffer, segment.byteOffset);
+  const h = (i: number): number => view.getUint32(4 * i, true);
+  const entryBytes = h(1) === olderVersion ? olderEntryBytes(h(3)) : h(14);
+  return { passages: h(2), terms: h(3), termBytes: h(7), postingBytes: h(8), blocks: h(10), titles: h(11), words: h(12), wordBytes: h(13), entryBytes };
+}
+
+/** The same segment as version 2 has it: tables of u32 for the entries. */
+function asOlder(segment: Uint8Array): Uint8Array<ArrayBuffer> {
+  const sizes = sizesOf(segment);
+  const at = layout(sizes);
+  const { terms } = sizes;
+  const entries = readEntries(segment.subarray(at.entries, at.entries + sizes.entryBytes), sizes);
+  if (entries === null) throw new Error('not a sound segment');
+  const tables = new Uint32Array(3 * terms + 2);
+  tables.set(entries.termOffsets);
+  tables.set(entries.postingOffsets, terms + 1);
+  tables.set(entries.frequencies, 2 * terms + 2);
+  const parts = [segment.subarray(0, at.entries), new Uint8Array(tables.buffer), segment.subarray(at.maxima)];
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  parts.reduce((end, part) => (out.set(part, end), end + part.length), 0);
+  const view = new DataView(out.buffer);
+  view.setUint32(4, olderVersion, true);
+  view.setUint32(56, 0, true);
+  return out;
 }
 
 describe('analysis', () => {
@@ -273,6 +301,33 @@ describe('BM25', () => {
     expect(segment.maxima(0)).toEqual({ text: 255, title: 7, section: 255, minLength: 0 });
   });
 
+  test('a segment of version 2 gives what one of version 3 gives', () => {
+    const random = randomOf(3);
+    const rows = Array.from({ length: 500 }, (_, i) => {
+      const words = Array.from({ length: 40 }, () => `w${Math.floor(random() ** 3 * 3000)}`);
+      return { title: `Title ${i % 50}`, section: i % 3 === 0 ? 'w1' : '', text: words.join(' ') };
+    });
+    const bytes = segmentOf(rows);
+    const older = asOlder(bytes);
+    expect(bytes.length).toBeLessThan(older.length);
+    const [a, b] = [openLexicalSegment(bytes, 'a'), openLexicalSegment(older, 'b')];
+    b.check();
+    for (let t = 0; t < a.terms; t++) {
+      const seen: [number[][], number[][]] = [[], []];
+      a.eachPosting(t, (...posting) => seen[0].push(posting));
+      b.eachPosting(t, (...posting) => seen[1].push(posting));
+      expect(seen[0]).toEqual(seen[1]);
+      expect(seen[0].length).toBe(a.documentFrequency(t));
+    }
+    expect(Array.from({ length: a.words }, (_, n) => a.wordAt(n))).toEqual(Array.from({ length: b.words }, (_, n) => b.wordAt(n)));
+    expect(Array.from({ length: a.titles }, (_, n) => a.titleAt(n))).toEqual(Array.from({ length: b.titles }, (_, n) => b.titleAt(n)));
+    for (const text of ['w1 w7', 'title w2999 w0', 'w12 w13 w14 nothing']) {
+      const { scores, ordinals } = searchLexical([a], queryTerms(text), 20);
+      expect(scores.length).toBeGreaterThan(0);
+      expect(searchLexical([b], queryTerms(text), 20)).toMatchObject({ scores, ordinals });
+    }
+  });
+
   test('a removed segment leaves no trace in the statistics', () => {
     const a = openLexicalSegment(segmentOf([{ title: '', section: '', text: 'alpha beta' }, { title: '', section: '', text: 'beta' }]), 'a');
     const b = openLexicalSegment(segmentOf([{ title: '', section: '', text: 'alpha' }]), 'b');
@@ -312,7 +367,7 @@ describe('a damaged segment', () => {
   function isRefused(damaged: Uint8Array, deep: boolean): boolean {
     try {
       const segment = openLexicalSegment(damaged, 'x');
-      if (deep) for (let t = 0; t < segment.terms; t++) segment.eachPosting(t, () => undefined);
+      if (deep) segment.check();
       for (const k of [1, 5]) {
         const found = searchLexical([segment], ['alpha', 'beta', 'w3', 't1'], k);
         expect(Array.from(found.ordinals).every((ordinal) => ordinal < segment.passages && found.scoreOf(ordinal) > 0)).toBe(true);
@@ -358,19 +413,138 @@ describe('a damaged segment', () => {
   test('maxima and blocks that do not fit the postings are found by the deep check', () => {
     const segment = openLexicalSegment(many, 'x');
     const alpha = segment.find(new TextEncoder().encode('alpha'));
-    const { passages, terms } = segment;
-    const at = layout({ passages, terms, termBytes: 0, postingBytes: 0, blocks: 0, titles: 0, words: 0, wordBytes: 0 });
+    const at = layout(sizesOf(many));
     for (const [offset, reason] of [[at.maxima + 4 * alpha, /does not fit/], [at.blocks + 8, /does not fit/], [at.blocks, /does not fit/], [at.blocks + 16, /where it should be/]] as const) {
       const damaged = many.slice();
       damaged[offset] = (damaged[offset] ?? 0) ^ 1;
       expect(() => openLexicalSegment(damaged, 'x').eachPosting(alpha, () => undefined)).toThrow(reason);
+      expect(() => openLexicalSegment(damaged, 'x').check()).toThrow(reason);
     }
+  });
+
+  /** Whether the postings of all terms are sound, told number by number as the format is written down. */
+  function isSound(bytes: Uint8Array): boolean {
+    const tables = openTables(bytes, 'x');
+    const { terms, passages, postings, blocks, maxima, textLengths } = tables;
+    const isWithin = (packed: number, frequencies: readonly number[], length: number): boolean =>
+      frequencies.every((frequency, field) => Math.min(frequency, 255) <= ((packed >>> (8 * field)) & 0xff)) && Math.min(length, 255) >= packed >>> 24;
+    for (let term = 0; term < terms; term++) {
+      let list: PostingList;
+      try {
+        list = postingList(tables, term);
+      } catch {
+        return false;
+      }
+      let p = list.start + (list.first < 0 ? 0 : 4);
+      const varint = (): number => {
+        for (let value = 0, n = 0; n < 5 && p < list.end; n++) {
+          const byte = postings[p++] ?? 0;
+          value += (byte % 128) * 128 ** n;
+          if (byte < 128) return value < 2 ** 32 ? value : NaN;
+        }
+        return NaN;
+      };
+      let ordinal = -1;
+      for (let i = 0; i < list.postings; i++) {
+        const block = 3 * (list.first + Math.floor(i / blockPostings));
+        if (list.first >= 0 && i % blockPostings === 0 && p !== list.start + (blocks[block + 1] ?? 0)) return false;
+        const coded = varint();
+        ordinal += Math.floor(coded / 2) + 1;
+        if (!(ordinal < passages)) return false;
+        let frequencies = [1, 0, 0];
+        if (coded % 2 === 0) {
+          const packed = postings[p++] ?? 0;
+          const short = [packed % 16, Math.floor(packed / 16) % 4, Math.floor(packed / 64)];
+          frequencies = short.map((frequency, field) => (frequency === (field === 0 ? 15 : 3) ? frequency + varint() : frequency));
+          if (frequencies.some(Number.isNaN)) return false;
+        }
+        const length = textLengths[ordinal] ?? 0;
+        if (!isWithin(maxima[term] ?? 0, frequencies, length)) return false;
+        if (list.first < 0) continue;
+        if (!isWithin(blocks[block + 2] ?? 0, frequencies, length)) return false;
+        if ((i === list.postings - 1 || (i + 1) % blockPostings === 0) && blocks[block] !== ordinal) return false;
+      }
+      if (p !== list.end) return false;
+    }
+    return true;
+  }
+
+  test('the check of a segment finds what reading its postings number by number finds, wherever a byte changes', () => {
+    const rich = segmentOf(
+      Array.from({ length: 300 }, (_, i) => ({ title: 'alpha '.repeat(i % 6), section: 'beta '.repeat(i % 5), text: `alpha ${'beta '.repeat(i % 20)} w${i % 90} ${'x '.repeat(i % 290)}` })),
+    );
+    const found = { sound: 0, refused: 0 };
+    fc.assert(
+      fc.property(fc.constantFrom(few, many, rich, asOlder(many)), fc.nat(), fc.integer({ min: 1, max: 255 }), (bytes, place, change) => {
+        const at = layout(sizesOf(bytes));
+        const damaged = bytes.slice();
+        // Half of the changes among the postings, maxima and blocks, where the check has most to tell.
+        const [from, to] = place % 2 === 0 ? [64, bytes.length] : place % 4 === 1 ? [at.postings, bytes.length] : [at.maxima, at.titleOrder];
+        const byte = from + (Math.floor(place / 4) % Math.max(1, to - from));
+        damaged[byte] = (damaged[byte] ?? 0) ^ change;
+        const segment = ((): ReturnType<typeof openLexicalSegment> | null => {
+          try {
+            return openLexicalSegment(damaged, 'x');
+          } catch (error) {
+            expect((error as AppError).code).toBe('shard/part-invalid');
+            return null;
+          }
+        })();
+        if (segment === null) return;
+        if (isSound(damaged)) {
+          segment.check();
+          found.sound++;
+        } else {
+          expect(() => segment.check()).toThrow(AppError);
+          found.refused++;
+        }
+      }),
+      { numRuns: 3000 },
+    );
+    expect(found.sound).toBeGreaterThan(300);
+    expect(found.refused).toBeGreaterThan(300);
+  }, 60_000);
+
+  test('entries of terms that are cut off, too long or do not sum up are refused at opening', () => {
+    const sizes = { ...sizesOf(few), terms: 2, termBytes: 300, postingBytes: 0xffffffff };
+    const sound = [0xaa, 1, 0x82, 1, 0xfe, 0xff, 0xff, 0xff, 0x0f, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 9]; // 170 + 130; 2^32 - 2 + 1; 2^32 - 1, 9
+    expect(readEntries(Uint8Array.from(sound), sizes)).toEqual({
+      termOffsets: Uint32Array.of(0, 170, 300), postingOffsets: Uint32Array.of(0, 0xfffffffe, 0xffffffff), frequencies: Uint32Array.of(0xffffffff, 9),
+    });
+    for (let length = 0; length < sound.length; length++) expect(readEntries(Uint8Array.from(sound.slice(0, length)), sizes)).toBeNull();
+    expect(readEntries(Uint8Array.from([...sound, 0]), sizes)).toBeNull();
+    for (const [at, byte] of [[0, 0xab], [2, 0x83], [8, 0x10], [8, 0x8f], [9, 2], [14, 0x1f]] as const) {
+      expect(readEntries(Uint8Array.from(sound.with(at, byte)), sizes), `byte ${at}`).toBeNull();
+    }
+    expect(readEntries(Uint8Array.from(sound), { ...sizes, terms: 0xffffffff })).toBeNull();
+    // In a segment: one more byte of text for a term, one more of postings.
+    const { entries } = layout(sizesOf(many));
+    for (const at of [entries, entries + sizesOf(many).terms]) {
+      const damaged = many.slice();
+      damaged[at] = (damaged[at] ?? 0) + 1;
+      expect(() => openLexicalSegment(damaged, 'x')).toThrow(/entries of its terms/);
+    }
+  });
+
+  test('the entries of any segment are read as they were written', () => {
+    fc.assert(
+      fc.property(fc.array(fc.record({ word: fc.stringMatching(/^[a-z]{1,60}$/), times: fc.integer({ min: 1, max: 400 }) }), { maxLength: 30 }), (list) => {
+        const rows = Array.from({ length: 400 }, (_, i) => ({ title: '', section: '', text: list.filter(({ times }) => i < times).map(({ word }) => word).join(' ') }));
+        const segment = openLexicalSegment(segmentOf(rows, wordsAnalysis), 'x', { ...defaultScheme, analysis: wordsAnalysis });
+        segment.check();
+        const frequencies = new Map<string, number>();
+        for (const { word, times } of list) frequencies.set(word, Math.max(times, frequencies.get(word) ?? 0));
+        expect(segment.terms).toBe(frequencies.size);
+        for (const [word, times] of frequencies) expect(segment.documentFrequency(segment.find(new TextEncoder().encode(word)))).toBe(times);
+      }),
+      { numRuns: 50 },
+    );
   });
 
   test('an index of the version before says that the shard must be built anew', () => {
     const old = few.slice();
     old[4] = 1;
-    expect(() => openLexicalSegment(old, 'x')).toThrow(/version 1, this app reads 2: the shard must be built anew/);
+    expect(() => openLexicalSegment(old, 'x')).toThrow(/version 1, this app reads 3: the shard must be built anew/);
   });
 
   test('a posting that points outside is refused by every way of reading it', () => {
@@ -389,7 +563,7 @@ describe('a damaged segment', () => {
   });
 
   test('huge announced counts allocate nothing', () => {
-    for (const at of [8, 12, 28, 32, 40, 44, 48, 52]) {
+    for (const at of [8, 12, 28, 32, 40, 44, 48, 52, 56]) {
       const damaged = few.slice();
       new DataView(damaged.buffer).setUint32(at, 0x80000000, true);
       expect(() => openLexicalSegment(damaged, 'x')).toThrow(AppError);
