@@ -87,13 +87,12 @@ export function eachWord(text: string, visit: (start: number, end: number) => vo
     }
     // Most words are a run of letters with a space behind it: the rules below are for what follows another sign.
     let previous = kind;
-    let letters = kind === letter ? 1 : 2; // letters since the last point, to tell an acronym from the end of a sentence
+    let since = start; // behind the last point, to tell an acronym from the end of a sentence
     at += code > 0xffff ? 2 : 1;
     // Not read behind the end: where that has given NaN once, compiled code is slower for every unit (by a sixth of an index build).
     let unit = at < length ? text.charCodeAt(at) : 0;
     for (let next = classes[unit]; next === letter || next === digit; next = classes[unit]) {
       previous = next;
-      letters += next === letter ? 1 : 2;
       at++;
       unit = at < length ? text.charCodeAt(at) : 0;
     }
@@ -106,7 +105,6 @@ export function eachWord(text: string, visit: (start: number, end: number) => vo
       const next = text.codePointAt(at) ?? 0;
       const nextKind = classify(next);
       if (nextKind === letter || nextKind === digit) {
-        letters += nextKind === letter ? 1 : 2;
         previous = nextKind;
         at += next > 0xffff ? 2 : 1;
         continue;
@@ -121,14 +119,10 @@ export function eachWord(text: string, visit: (start: number, end: number) => vo
         continue;
       }
       const after = classify(text.codePointAt(at + 1) ?? 0);
-      if (isApostrophe(next) && previous === letter && after === letter) {
-        letters = 2;
-      } else if ((next === 0x2e || next === 0x2c) && previous === digit && after === digit) {
-        letters = 2;
-      } else if (next === 0x2e && letters === 1 && previous === letter && after === letter && isSingleLetter(text, at + 1)) {
-        letters = 0;
+      if (next === 0x2e && previous === letter && after === letter && oneLetter.test(text.slice(since, at)) && isSingleLetter(text, at + 1)) {
+        since = at + 1;
         points++;
-      } else {
+      } else if (!(isApostrophe(next) && previous === letter && after === letter) && !((next === 0x2e || next === 0x2c) && previous === digit && after === digit)) {
         break;
       }
       at++;
@@ -155,12 +149,16 @@ function eachDenseWord(run: string, offset: number, visit: (start: number, end: 
   }
 }
 
+/** A letter with whatever marks stand on it: composed and decomposed text are the same. */
+const oneLetter = /^\p{L}\p{M}*$/u;
+const nextLetter = /\p{L}\p{M}*/uy;
+
 /** True if the letter at `at` is followed by a point or by no word character: the next letter of an acronym. */
 function isSingleLetter(text: string, at: number): boolean {
-  const width = (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
-  if (at + width >= text.length) return true;
-  const after = classify(text.codePointAt(at + width) ?? 0);
-  return after === other && !isApostrophe(text.charCodeAt(at + width));
+  nextLetter.lastIndex = at;
+  if (!nextLetter.test(text)) return false;
+  const end = nextLetter.lastIndex;
+  return end >= text.length || (classify(text.codePointAt(end) ?? 0) === other && !isApostrophe(text.charCodeAt(end)));
 }
 
 let segmenter: Intl.Segmenter | undefined;

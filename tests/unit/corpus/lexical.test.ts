@@ -98,6 +98,7 @@ describe('analysis', () => {
       }),
     );
     expect(analyse('Cafe\u0301')).toEqual(['cafe']);
+    for (const text of ['É.T.A. Hoffmann', 'a É.', 'É.é.', 'U.S.É', 'o.É.x.']) expect(analyse(text.normalize('NFD')), text).toEqual(analyse(text));
   });
 
   test('tokens are ordered, do not overlap and stand where they say', () => {

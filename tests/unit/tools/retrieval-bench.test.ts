@@ -99,9 +99,14 @@ describe('targets', () => {
     expect(verdict(/index build/)).toBe(true);
   });
 
-  it('takes the import against both ways of putting the same bytes', () => {
-    const rows = [row('text', 'machine', { bandwidthMBps: 20_000, putPartsMBps: 100, putBlocksMBps: 50 }), row('text', 'foray', { extra: { importMBps: 40 } })];
-    expect(targets(rows).filter(({ what }) => /putting/.test(what) && /text/.test(what)).map(({ isMet }) => isMet)).toEqual([false, true]);
+  it('takes the import against both ways of putting the same bytes, and against fetching and putting them where that was measured', () => {
+    const verdicts = (machine: object): (boolean | null)[] => {
+      const rows = [row('text', 'machine', { bandwidthMBps: 20_000, putPartsMBps: 100, putBlocksMBps: 50, ...machine }), row('text', 'foray', { extra: { importMBps: 40 } })];
+      return targets(rows).filter(({ what }) => /putting/.test(what) && /text/.test(what)).map(({ isMet }) => isMet);
+    };
+    expect(verdicts({})).toEqual([false, true, null]);
+    expect(verdicts({ fetchMBps: 90, fetchAndPutMBps: 60 })).toEqual([false, true, true]);
+    expect(verdicts({ fetchMBps: 90, fetchAndPutMBps: 80 })).toEqual([false, true, false]);
   });
 });
 
