@@ -173,13 +173,17 @@ test('T3: orders in passages and titles reach no prompt as orders; plan, tools a
   expect(eventsOf(events, 'notice').map(({ code }) => code)).toContain('injection-ignored');
   for (const { evidence } of eventsOf(events, 'answerFinished')[0]?.answer.citations ?? []) expect(evidence.passage.text).toContain(evidence.quote);
 
-  expect(model.prompts.length).toBe(3);
+  // Plan, two readings of sentences, and the last one of whole passages.
+  expect(model.prompts.length).toBe(4);
   for (const messages of model.prompts) {
     // One system text, and turns in order: nothing in a passage opens another one.
     expect(messages.map(({ role }) => role).filter((role) => role === 'system')).toHaveLength(1);
     const sent = messages.map(({ content }) => content).join('\n');
     expect(sent).not.toMatch(isOrder);
-    expect(messages.at(-1)?.content.match(/^(?:PLAN|READ|QUERY|ANSWER)$/gm)).toHaveLength(1);
+    // One task in each: a word of ours on a line of its own, or numbered passages, a line each, and the question.
+    const task = messages.at(-1)?.content ?? '';
+    if (task.startsWith('[1] ')) expect(task.split('\n').filter((line) => !/^\[\d\] /.test(line))).toEqual(['', `Question: ${bornQuestion}`]);
+    else expect(task.match(/^(?:PLAN|READ|QUERY|ANSWER)$/gm)).toHaveLength(1);
   }
 });
 

@@ -75,7 +75,7 @@ test('W2: a worker killed in mid-answer costs its step only @fault', async ({ se
   const events = await lastRun(page);
   expect(eventsOf(events, 'notice').map(({ code }) => code)).toEqual(['resumed']);
   expect(eventsOf(events, 'nodeStarted').map(({ node }) => node)).toEqual([1, 2]);
-  expect(eventsOf(events, 'llmCalled').map(({ purpose }) => purpose)).toEqual(['plan', 'read', 'read']);
+  expect(eventsOf(events, 'llmCalled').map(({ purpose }) => purpose)).toEqual(['plan', 'read', 'read', 'read']);
   expect(eventsOf(events, 'runFinished')).toMatchObject([{ stop: 'answered' }]);
 });
 

@@ -14,7 +14,7 @@ const neighbours = 10;
 export interface RecallOptions {
   readonly dimensions: number;
   readonly passages: number;
-  /** Share of the exact neighbours that is to be found. Default .99: questions lie farther from passages than these from each other, so their recall is about .01 lower. */
+  /** Share of the exact neighbours that is to be found. Default .99: questions lie farther from passages than these from one another, their recall is about .01 lower. */
   readonly target?: number;
   /** Queries. Default 200. */
   readonly sample?: number;
