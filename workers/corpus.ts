@@ -2,7 +2,7 @@
 import { kernelBinaries } from 'virtual:foray-kernel';
 import { browserNet, createModelFiles } from '../src/corpus/download.ts';
 import { createTabChannel } from '../src/corpus/import.ts';
-import { createBatchSearch } from '../src/corpus/kernel/batch.ts';
+import type { BatchSearch } from '../src/corpus/kernel/batch.ts';
 import { openKernel } from '../src/corpus/kernel/kernel.ts';
 import { createLibrary } from '../src/corpus/library.ts';
 import type { Library } from '../src/corpus/library.ts';
@@ -20,7 +20,11 @@ const store = createStore({ onNotice: (notice: StoreNotice | null) => library.no
 const channel = createTabChannel(typeof BroadcastChannel === 'undefined' ? null : new BroadcastChannel('foray'));
 // Compiled beside the opening of the word indexes; nothing waits for it but vectors.
 const kernel = openKernel(kernelBinaries);
-const batches = createBatchSearch(kernel, () => requestComputeDevice(), () => performance.now());
+let loaded: Promise<BatchSearch> | null = null;
+/** Loaded with the first batch or probe: the first screen has neither. */
+const loadBatches = (): Promise<BatchSearch> =>
+  (loaded ??= import('../src/corpus/kernel/batch.ts').then(({ createBatchSearch }) => createBatchSearch(kernel, () => requestComputeDevice(), () => performance.now())));
+const batches: BatchSearch = { verdict: async () => (await loadBatches()).verdict(), search: async (...asked) => (await loadBatches()).search(...asked) };
 const library: Library = createLibrary({ store, net, locks, channel, kernel, vectorBudgetBytes: vectorBudgetBytes(readEnvironment().memoryGiB) }, batches);
 const models = createModelFiles(store, net, locks);
 

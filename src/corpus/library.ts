@@ -10,7 +10,7 @@ import { readDocument } from './documents/reader.ts';
 import type { ReadDocument } from './documents/reader.ts';
 import { importShard, ownCorpus } from './import.ts';
 import type { ImportTools } from './import.ts';
-import { kernelBatches, type BatchSearch } from './kernel/batch.ts';
+import type { BatchSearch } from './kernel/batch.ts';
 import { scalarKernel } from './kernel/kernel.ts';
 import { completions } from './completion.ts';
 import { documentFrequencies } from './frequencies.ts';
@@ -90,8 +90,11 @@ interface OwnDocument {
   vectors: readonly VectorRow[];
 }
 
+/** By the kernel alone; loaded with the first batch, which the first screen has none of. */
+const laterBatches: Pick<BatchSearch, 'search'> = { search: async (...asked) => (await import('./kernel/batch.ts')).kernelBatches.search(...asked) };
+
 /** `batches`: what searches several queries exactly; default: the kernel. */
-export function createLibrary(tools: ImportTools, batches: Pick<BatchSearch, 'search'> = kernelBatches): Library {
+export function createLibrary(tools: ImportTools, batches: Pick<BatchSearch, 'search'> = laterBatches): Library {
   const { store, channel, locks } = tools;
   const { now } = tools.net;
   const kernel = tools.kernel ?? Promise.resolve(scalarKernel);
