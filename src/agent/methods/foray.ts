@@ -6,6 +6,7 @@
 import type { Evidence, NodeStatus, Plan, PlanNode, StopReason } from '../events.ts';
 import { answerTypeOf, entitiesOf, faultsOf, fixSteps, hintedPlan, inventedEntities, isComparison, looksOneHop, planFromSteps, readyNodes, singleStep, substitute, wordsOf } from '../plan.ts';
 import { contentWords, evidenceOf, isUnknown, occursIn, readsAsOrder, shortAnswer, stemOf } from '../evidence.ts';
+import { withinBudget } from '../actions.ts';
 import { editedPlan } from '../edits.ts';
 import { decide } from '../compare.ts';
 import { formSteps } from '../forms.ts';
@@ -254,11 +255,13 @@ async function compose(tools: Tools, plan: Plan, results: ReadonlyMap<number, No
   if (complete) {
     const settled = shortByCode(question, plan, results);
     if (settled !== null && !limited && needsLastReading(tools, plan, results)) {
-      const last = await lastReading(tools, plan, results);
+      let last = null as ReadFact | null;
+      limited = await withinBudget(async () => void (last = await lastReading(tools, plan, results)));
       if (last !== null && last.evidence.length > 0 && overrules(last.answer, settled, found)) {
         tools.emit({ kind: 'answerDelta', text: last.answer });
         // The last step's own reading is told only where the last reading bears it out.
-        const others = found.filter((fact) => fact !== finals[0] || occursIn(fact.answer, last.answer));
+        const { answer } = last;
+        const others = found.filter((fact) => fact !== finals[0] || occursIn(fact.answer, answer));
         return finish(last.answer, [...others, { ...last, question, status: 'answered' }], stop);
       }
     }
@@ -267,22 +270,19 @@ async function compose(tools: Tools, plan: Plan, results: ReadonlyMap<number, No
       return finish(settled, found, stop);
     }
     if (!limited && tools.deps.llm !== null) {
-      const short = await composeByModel(tools, question, found);
+      let short = '';
+      limited = await withinBudget(async () => void (short = await composeByModel(tools, question, found)));
       if (short !== '') return finish(short, found, stop);
     }
   }
 
   // Never worse than one search (METHODS §8.3): what the plan did not find is looked for with the whole question.
   if (!limited && tools.deps.llm !== null && plan.nodes.length > 1) {
-    try {
-      const whole = await lastReading(tools, plan, results);
-      if (whole !== null) {
-        tools.emit({ kind: 'answerDelta', text: whole.answer });
-        return finish(whole.answer, [...found, { ...whole, question, status: 'degraded' }], 'answered');
-      }
-    } catch (error) {
-      if (!(error instanceof BudgetSpent)) throw error;
-      limited = true;
+    let whole = null as ReadFact | null;
+    limited = await withinBudget(async () => void (whole = await lastReading(tools, plan, results)));
+    if (whole !== null) {
+      tools.emit({ kind: 'answerDelta', text: whole.answer });
+      return finish(whole.answer, [...found, { ...whole, question, status: 'degraded' }], 'answered');
     }
   }
   const partial = answerFromFacts('', found);

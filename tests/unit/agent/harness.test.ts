@@ -206,6 +206,21 @@ describe('foray reads the question once more over what its steps gathered', () =
     expect(last(twice, 'runFinished').cost.llmCalls).toBe(2);
   });
 
+  it.each(['last reading', 'composing call'])('and a limit that the %s would pass costs no fact that was found', async (what) => {
+    const isLast = what === 'last reading';
+    const script: Script = (request, call, text) => {
+      if (!isLast && text.startsWith('PLAN')) return '{"steps":["Who founded Vale Glassworks?","Where was Mira Lund born?"]}';
+      return !isLast && text.includes('Mira Lund born') ? '{"sentence":1,"answer":"Karr"}' : toyScript(request, call, text);
+    };
+    const question = isLast ? toyQuestion : 'Who founded Vale Glassworks and where was Mira Lund born?';
+    const events = await collect(start('foray', { question, script, settings: { ...settings, maxLlmCalls: isLast ? 4 : 3 } }).events);
+    checkStream(events);
+    const { answer } = last(events, 'answerFinished');
+    expect(answer.sentences.length).toBeGreaterThanOrEqual(2);
+    expect(answer.short).toBe(isLast ? 'Isk' : '');
+    expect(last(events, 'runFinished').stop).toBe(isLast ? 'answered' : 'budget');
+  });
+
   it('and keeps the answer of the steps where it finds none, or where only sentences are read', async () => {
     for (const [script, calls] of [[whole('unknown'), 5], [toyScript, 4]] as const) {
       const events = await collect(start('foray', { script, ...(calls === 5 ? { settings } : {}) }).events);
