@@ -12,7 +12,10 @@ export interface AgentSettings {
   readonly maxWallMs: number;
   /** Tokens of packed sentences per reading. */
   readonly evidenceTokens: number;
-  /** How the question is read as a whole when the plan fails: five whole passages (about a thousand tokens), or packed sentences where prompt work is dear. */
+  /**
+   * How the question is read as a whole (a single step, a plan that failed, the last reading over what the steps gathered): five whole passages, about a thousand
+   * tokens, or packed sentences where prompt work is dear; then there is no last reading.
+   */
   readonly wholeReading: 'passages' | 'sentences';
   /** Plans of plain forms and facts in known forms are made and read by code, before any model is asked. */
   readonly byCode: boolean;

@@ -22,7 +22,7 @@ import { createOwnLinks } from './own-links.ts';
 import { chunkDocument, embeddedText, parsePassageId, toPassage } from './passages.ts';
 import type { PassageRow } from './passages.ts';
 import type { Neighbours, Passage, PassageRef, SearchRequest, SearchResult, TermFrequencies } from './retriever.ts';
-import { documentSource, linkedPassages, search, searchMany } from './search.ts';
+import { documentSource, passagesAround, search, searchMany } from './search.ts';
 import type { AskedSearch, SearchSource } from './search.ts';
 import { decodePassageBlock, encodePassages, parseManifest, schemeOf, sha256Hex, type ShardManifest } from './shard.ts';
 import type { CorpusRow, DocumentRow, PartRow, StoreNotice, VectorRow } from './store.ts';
@@ -505,11 +505,8 @@ export function createLibrary(tools: ImportTools, batches: Pick<BatchSearch, 'se
       const found = await findPassage(id);
       if (found === null) return null;
       const { source } = found.opened;
-      const links = linkedPassages(source, found.ordinal, sources());
-      const document = source.titles.documentOf(found.ordinal);
-      const last = source.titles.first(document) + source.titles.count(document) - 1;
-      const beside = [found.ordinal - 1, found.ordinal + 1].map((ordinal) => (ordinal < source.titles.first(document) || ordinal > last ? null : { source, ordinal }));
-      const wanted = [...links.out, ...links.in, ...beside];
+      const around = passagesAround(source, found.ordinal, sources());
+      const wanted = [...around.out, ...around.in, around.previous, around.next];
       const passages = await fetchPassages(wanted.filter((place) => place !== null));
       let at = 0;
       const refs = wanted.map((place): PassageRef | null => {
@@ -517,7 +514,7 @@ export function createLibrary(tools: ImportTools, batches: Pick<BatchSearch, 'se
         return passage === null ? null : { id: passage.id, title: passage.title, section: passage.section };
       });
       const present = (part: readonly (PassageRef | null)[]): PassageRef[] => part.filter((ref) => ref !== null);
-      const { length } = links.out;
+      const { length } = around.out;
       return { out: present(refs.slice(0, length)), in: present(refs.slice(length, -2)), previous: refs.at(-2) ?? null, next: refs.at(-1) ?? null };
     },
     async frequencies(terms) {

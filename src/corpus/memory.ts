@@ -9,7 +9,7 @@ import { documentFrequencies } from './frequencies.ts';
 import { createMentionMatcher, encodeLinks, encodeTitles, openLinks, openTitles } from './links.ts';
 import { chunkDocument, parsePassageId, toPassage, type PassageRow, type SourceDocument } from './passages.ts';
 import type { Passage, PassageRef, Retriever } from './retriever.ts';
-import { linkedPassages, search, type SearchContext, type SearchSource } from './search.ts';
+import { passagesAround, search, type SearchContext, type SearchSource, type SourcePassage } from './search.ts';
 
 export interface MemoryCorpus {
   readonly source: SearchSource;
@@ -94,16 +94,13 @@ export function memoryRetriever({ source, rows }: MemoryCorpus, { vectorOf, now 
     async neighbours(passageId) {
       const ordinal = ordinalOf(passageId);
       if (ordinal < 0) return null;
-      const { titles } = source;
-      const document = titles.documentOf(ordinal);
-      const first = titles.first(document);
-      const last = first + titles.count(document) - 1;
-      const links = linkedPassages(source, ordinal, [source]);
+      const around = passagesAround(source, ordinal, [source]);
+      const refOf = (place: SourcePassage | null): PassageRef | null => (place === null ? null : (refAt(place.ordinal)[0] ?? null));
       return {
-        out: links.out.flatMap((place) => refAt(place.ordinal)),
-        in: links.in.flatMap((place) => refAt(place.ordinal)),
-        previous: ordinal > first ? (refAt(ordinal - 1)[0] ?? null) : null,
-        next: ordinal < last ? (refAt(ordinal + 1)[0] ?? null) : null,
+        out: around.out.flatMap((place) => refAt(place.ordinal)),
+        in: around.in.flatMap((place) => refAt(place.ordinal)),
+        previous: refOf(around.previous),
+        next: refOf(around.next),
       };
     },
     frequencies: async (terms) => ({ passages: rows.length, documents: documentFrequencies(source.lexical, terms) }),

@@ -448,12 +448,15 @@ export interface SourcePassage {
   readonly ordinal: number;
 }
 
-/** The first passages of the documents that a passage links to, and the passages that link to its document; those of its own source first. */
-export function linkedPassages(
+/**
+ * What lies around a passage: the first passages of the documents that it links to, the passages that link to its document (those of its own source first), and the
+ * passages beside it in its document.
+ */
+export function passagesAround(
   source: SearchSource,
   ordinal: number,
   sources: readonly SearchSource[],
-): { readonly out: readonly SourcePassage[]; readonly in: readonly SourcePassage[] } {
+): { readonly out: readonly SourcePassage[]; readonly in: readonly SourcePassage[]; readonly previous: SourcePassage | null; readonly next: SourcePassage | null } {
   const { titles, links, far } = source;
   const own = titles.documentOf(ordinal);
   const space = new Space(sources);
@@ -469,7 +472,9 @@ export function linkedPassages(
     ...[...(links?.in(own) ?? [])].filter((passage) => titles.documentOf(passage) !== own).map((passage) => ({ source, ordinal: passage })),
     ...(far?.in(own) ?? []).flatMap((passage) => away(passage.key, () => passage.ordinal)),
   ];
-  return { out: out.slice(0, maxNeighbours), in: back.slice(0, maxNeighbours) };
+  const first = titles.first(own);
+  const beside = (other: number): SourcePassage | null => (other < first || other >= first + titles.count(own) ? null : { source, ordinal: other });
+  return { out: out.slice(0, maxNeighbours), in: back.slice(0, maxNeighbours), previous: beside(ordinal - 1), next: beside(ordinal + 1) };
 }
 
 /**

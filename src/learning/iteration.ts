@@ -83,7 +83,7 @@ export interface LearnResult {
 }
 
 /** A query with the passages that helped, as the M-step sees it. */
-interface Lesson {
+interface UsefulQuery {
   readonly question: string;
   readonly query: string;
   /** Names of gold passages, or ids of passages that evidence was taken from. */
@@ -102,20 +102,20 @@ export async function learn(
   const weighted = await weightQuestions(train, deps, options, signal);
   const samples = weighted.filter((question) => question.informative).flatMap((question) => question.samples);
   const fromGold = options.supervision === 'gold-passages';
-  const lessons = fromGold ? goldLessons(train) : sampleLessons(samples);
-  const heldLessons = goldLessons(dev);
+  const queries = fromGold ? goldQueries(train) : sampleQueries(samples);
+  const heldQueries = goldQueries(dev);
   const versions: { -readonly [P in PartId]?: PartVersion<P> } = {};
   const before = deps.llm === null ? null : await evaluateAll(dev, options.current, 'before', deps, signal);
   let current = options.current;
   let after: readonly QuestionScore[] | null = before;
 
   if (options.parts.includes('adapter')) {
-    const version = await learnAdapter(lessons, heldLessons, deps, options, signal);
+    const version = await learnAdapter(queries, heldQueries, deps, options, signal);
     versions.adapter = version;
     if (version.check.accepted) current = { ...current, adapter: version.value };
   }
   if (options.parts.includes('selector')) {
-    const version = await learnSelector(lessons, heldLessons, current.adapter ?? null, deps, options, signal);
+    const version = await learnSelector(queries, heldQueries, current.adapter ?? null, deps, options, signal);
     versions.selector = version;
     if (version.check.accepted) current = { ...current, selector: version.value };
   }
@@ -198,15 +198,15 @@ async function evaluateAll(
 }
 
 /** The whole question as the query, its gold passages as what helps. */
-function goldLessons(questions: readonly LearnQuestion[]): Lesson[] {
+function goldQueries(questions: readonly LearnQuestion[]): UsefulQuery[] {
   return questions.filter(({ gold }) => gold.length > 0).map(({ question, gold }) => ({ question, query: question, useful: gold, weight: 1 }));
 }
 
 /** Every query of every trajectory with the passages that its node took evidence from, with the trajectory's weight. */
-function sampleLessons(samples: readonly Sample[]): Lesson[] {
+function sampleQueries(samples: readonly Sample[]): UsefulQuery[] {
   return samples.flatMap((sample) => {
     const all = evidenceIds(sample);
-    return sample.steps.flatMap((step): Lesson[] => {
+    return sample.steps.flatMap((step): UsefulQuery[] => {
       if (step.kind !== 'search') return [];
       const own = sample.steps.flatMap((one) => (one.kind === 'record' && one.node === step.node ? one.evidence.map((item) => item.doc) : []));
       const useful = [...new Set(own.length > 0 ? own : all)];
@@ -216,17 +216,17 @@ function sampleLessons(samples: readonly Sample[]): Lesson[] {
   });
 }
 
-/** Lessons whose passages are searched together; between batches progress is told and a stop is heard. */
+/** Queries whose passages are searched together; between batches progress is told and a stop is heard. */
 const searchedTogether = 16;
 
-/** The passages for each lesson's query, in order. */
+/** The passages of each query, in order. */
 async function* retrieved(
-  lessons: readonly Lesson[], adapter: Adapter | null, deps: LearnDeps, signal: AbortSignal,
-): AsyncGenerator<{ readonly i: number; readonly lesson: Lesson; readonly hits: readonly Hit[] }> {
-  for (let from = 0; from < lessons.length; from += searchedTogether) {
-    const some = lessons.slice(from, from + searchedTogether);
+  queries: readonly UsefulQuery[], adapter: Adapter | null, deps: LearnDeps, signal: AbortSignal,
+): AsyncGenerator<{ readonly i: number; readonly asked: UsefulQuery; readonly hits: readonly Hit[] }> {
+  for (let from = 0; from < queries.length; from += searchedTogether) {
+    const some = queries.slice(from, from + searchedTogether);
     const found = await deps.retrieve(some.map(({ query }) => query), adapter, signal);
-    for (const [at, lesson] of some.entries()) yield { i: from + at, lesson, hits: found[at] ?? [] };
+    for (const [at, asked] of some.entries()) yield { i: from + at, asked, hits: found[at] ?? [] };
   }
 }
 
@@ -250,15 +250,15 @@ async function learnLessons(
 }
 
 async function learnAdapter(
-  lessons: readonly Lesson[], held: readonly Lesson[], deps: LearnDeps, options: LearnOptions, signal: AbortSignal,
+  queries: readonly UsefulQuery[], held: readonly UsefulQuery[], deps: LearnDeps, options: LearnOptions, signal: AbortSignal,
 ): Promise<PartVersion<'adapter'>> {
   const { embedder } = deps;
   const examples: AdapterExample[] = [];
   if (embedder !== null) {
-    for await (const { i, lesson, hits } of retrieved(lessons, null, deps, signal)) {
-      deps.onProgress('training', i, lessons.length, 'query adapter');
+    for await (const { i, asked, hits } of retrieved(queries, null, deps, signal)) {
+      deps.onProgress('training', i, queries.length, 'query adapter');
       const positives: Float32Array[] = [];
-      for (const name of lesson.useful) {
+      for (const name of asked.useful) {
         const passage = await deps.passageOf(name);
         const vector = passage === null ? null : await embedder.passage(passage);
         if (vector !== null) positives.push(vector);
@@ -266,20 +266,20 @@ async function learnAdapter(
       const negatives: Float32Array[] = [];
       for (const { passage } of hits) {
         if (negatives.length === negativesPerQuery) break;
-        if (lesson.useful.some((name) => deps.isGold(passage.id, name))) continue;
+        if (asked.useful.some((name) => deps.isGold(passage.id, name))) continue;
         const vector = await embedder.passage(passage);
         if (vector !== null) negatives.push(vector);
       }
-      if (positives.length > 0) examples.push({ query: await embedder.query(lesson.query), positives, negatives, weight: lesson.weight });
+      if (positives.length > 0) examples.push({ query: await embedder.query(asked.query), positives, negatives, weight: asked.weight });
     }
   }
   const value = await deps.trainAdapter(embedder?.id ?? '', embedder?.dimensions ?? 1, examples, options.seed, signal);
   const [before, after] = [[], []] as [number[], number[]];
   if (examples.length > 0) {
     for (const [adapter, recalls] of [[options.current.adapter ?? null, before], [value, after]] as const) {
-      for await (const { i, lesson, hits } of retrieved(held, adapter, deps, signal)) {
+      for await (const { i, asked, hits } of retrieved(held, adapter, deps, signal)) {
         deps.onProgress('checking', i, held.length, 'query adapter');
-        recalls.push(recallOf(hits, lesson, deps));
+        recalls.push(recallOf(hits, asked, deps));
       }
     }
   }
@@ -287,21 +287,21 @@ async function learnAdapter(
 }
 
 async function learnSelector(
-  lessons: readonly Lesson[], held: readonly Lesson[], adapter: Adapter | null, deps: LearnDeps, options: LearnOptions, signal: AbortSignal,
+  queries: readonly UsefulQuery[], held: readonly UsefulQuery[], adapter: Adapter | null, deps: LearnDeps, options: LearnOptions, signal: AbortSignal,
 ): Promise<PartVersion<'selector'>> {
   const examples: LogisticExample[] = [];
-  for await (const { i, lesson, hits } of retrieved(lessons, adapter, deps, signal)) {
-    deps.onProgress('training', i, lessons.length, 'passage selector');
-    const rows = selectorRows(lesson.question, lesson.query, hits);
-    hits.forEach((hit, j) => examples.push({ x: rows[j] ?? [], y: lesson.useful.some((name) => deps.isGold(hit.passage.id, name)) ? 1 : 0, weight: lesson.weight }));
+  for await (const { i, asked, hits } of retrieved(queries, adapter, deps, signal)) {
+    deps.onProgress('training', i, queries.length, 'passage selector');
+    const rows = selectorRows(asked.question, asked.query, hits);
+    hits.forEach((hit, j) => examples.push({ x: rows[j] ?? [], y: asked.useful.some((name) => deps.isGold(hit.passage.id, name)) ? 1 : 0, weight: asked.weight }));
   }
   const value = await deps.trainLogistic(selectorFeatures, examples, signal);
   const [before, after] = [[], []] as [number[], number[]];
-  for await (const { i, lesson, hits } of retrieved(held, adapter, deps, signal)) {
+  for await (const { i, asked, hits } of retrieved(held, adapter, deps, signal)) {
     deps.onProgress('checking', i, held.length, 'passage selector');
-    before.push(recallOf(hits, lesson, deps));
-    const scores = selectorRows(lesson.question, lesson.query, hits).map((row) => logit(value, row));
-    after.push(recallOf(reordered(hits, scores), lesson, deps));
+    before.push(recallOf(hits, asked, deps));
+    const scores = selectorRows(asked.question, asked.query, hits).map((row) => logit(value, row));
+    after.push(recallOf(reordered(hits, scores), asked, deps));
   }
   return { value, check: checkPart({ part: 'selector', metric: 'supportRecall', supervision: options.supervision, trained: examples.length, before, after }, deps.interval) };
 }
@@ -327,9 +327,9 @@ async function learnGate(samples: readonly Sample[], deps: LearnDeps, options: L
   return { value: gateOf(model, train), check };
 }
 
-function recallOf(hits: readonly Hit[], lesson: Lesson, deps: LearnDeps): number {
+function recallOf(hits: readonly Hit[], asked: UsefulQuery, deps: LearnDeps): number {
   const top = hits.slice(0, depth);
-  return lesson.useful.filter((name) => top.some((hit) => deps.isGold(hit.passage.id, name))).length / lesson.useful.length;
+  return asked.useful.filter((name) => top.some((hit) => deps.isGold(hit.passage.id, name))).length / asked.useful.length;
 }
 
 function scoresOf(scores: readonly QuestionScore[]): IterationScores {

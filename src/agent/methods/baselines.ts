@@ -18,7 +18,7 @@ export const rag: Method = {
   run: async (tools) => {
     const { hits } = await tools.search(0, tools.question);
     tools.emit({ kind: 'answerStarted' });
-    const fact = await readPassages(tools, 0, hits.slice(0, 5));
+    const fact = await readPassages(tools, 0, hits.slice(0, 5).map((hit) => hit.passage));
     if (fact === null) return { answer: notFound, stop: 'not-found' };
     tools.emit({ kind: 'answerDelta', text: fact.answer });
     return { answer: answerFromFacts(fact.answer, [{ ...fact, question: tools.question }]), stop: 'answered' };

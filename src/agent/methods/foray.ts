@@ -11,9 +11,9 @@ import { editedPlan } from '../edits.ts';
 import { decide } from '../compare.ts';
 import { formSteps } from '../forms.ts';
 import { asksInKnownForm, leadFact } from '../leads.ts';
-import { BudgetSpent, type Method, type Outcome, type Tools } from '../harness.ts';
+import type { Method, Outcome, Tools } from '../harness.ts';
 import { answerSchema, answerTurn, jsonStringStream, planRepairTurn, planSchema, planTurn, prefix, querySchema, queryTurn, type Fact } from '../prompts.ts';
-import type { Hit } from '../../corpus/retriever.ts';
+import type { Hit, Passage } from '../../corpus/retriever.ts';
 import type { Message } from '../../engine/llm.ts';
 import { answerFromFacts, notFound, readPassages, Reader, type ReadFact } from './read.ts';
 
@@ -118,7 +118,6 @@ async function executePlan(tools: Tools, plan: Plan): Promise<{ results: Map<num
   const results = new Map<number, NodeResult>();
   const running = new Map<number, Promise<void>>();
   const slots = Math.max(1, tools.deps.llm?.info.parallelSlots ?? 1);
-  let limited = false;
 
   const start = (node: PlanNode): void => {
     status.set(node.id, 'running');
@@ -130,7 +129,7 @@ async function executePlan(tools: Tools, plan: Plan): Promise<{ results: Map<num
           for (const dep of result.answer === '' ? node.deps : []) {
             const source = results.get(dep);
             for (const other of source?.others ?? []) {
-              if (source === undefined || result.answer !== '' || limited) break;
+              if (source === undefined || result.answer !== '') break;
               result = await executeNode(tools, node, plan, new Map([...answers, [dep, other]]));
               if (result.answer === '') continue;
               answers.set(dep, other);
@@ -147,17 +146,17 @@ async function executePlan(tools: Tools, plan: Plan): Promise<{ results: Map<num
     );
   };
 
-  try {
-    for (;;) {
-      for (const node of limited ? [] : readyNodes(plan, status)) if (running.size < slots) start(node);
-      if (running.size === 0) break;
-      await Promise.race(running.values());
+  const limited = await withinBudget(async () => {
+    try {
+      for (;;) {
+        for (const node of readyNodes(plan, status)) if (running.size < slots) start(node);
+        if (running.size === 0) break;
+        await Promise.race(running.values());
+      }
+    } finally {
+      await Promise.allSettled(running.values());
     }
-  } catch (error) {
-    await Promise.allSettled(running.values());
-    if (!(error instanceof BudgetSpent)) throw error;
-    limited = true;
-  }
+  });
   return { results, limited };
 }
 
@@ -204,7 +203,7 @@ async function executeNode(tools: Tools, node: PlanNode, plan: Plan, answers: Re
     for (const hit of shown) offered.add(hit.passage.id);
     // Where nothing is to be chained, whole passages are read first, as the single-round baseline does.
     const isWhole = round === 0 && plan.nodes.length === 1 && tools.settings.wholeReading === 'passages';
-    const whole = isWhole ? await readPassages(tools, node.id, hits.slice(0, 5)) : null;
+    const whole = isWhole ? await readPassages(tools, node.id, passagesOf(hits).slice(0, 5)) : null;
     const fact = whole !== null && whole.evidence.length > 0 ? whole : await reader.read(shown, round === 0 ? question : `${question} ${query}`);
     if (fact !== null) {
       tools.emit({ kind: 'nodeFinished', node: node.id, status: 'answered', answer: fact.answer, stop: 'answered' });
@@ -334,7 +333,7 @@ async function composeByModel(tools: Tools, question: string, found: readonly No
 function needsLastReading(tools: Tools, plan: Plan, results: ReadonlyMap<number, NodeResult>): boolean {
   const last = results.get(plan.final.deps[0] ?? 0);
   if (tools.settings.wholeReading !== 'passages' || tools.deps.llm === null || !plan.source.startsWith('llm')) return false;
-  return plan.final.op === 'answer' && plan.nodes.length > 1 && last?.isStated !== true && last?.status === 'answered' && last.evidence.length > 0;
+  return plan.final.op === 'answer' && last?.isStated !== true && last?.status === 'answered' && last.evidence.length > 0;
 }
 
 /**
@@ -355,17 +354,19 @@ async function lastReading(tools: Tools, plan: Plan, results: ReadonlyMap<number
   if (tools.settings.wholeReading !== 'passages') return readWhole(tools);
   const { hits: whole } = await tools.search(0, tools.question);
   const steps = plan.nodes.flatMap((node) => results.get(node.id) ?? []);
-  const carrying = steps.flatMap(({ evidence, hits = [] }) => hits.filter((hit) => evidence.some(({ passage }) => passage.id === hit.passage.id)));
+  const carrying = steps.flatMap(({ evidence }) => evidence.map(({ passage }) => passage));
   const found = steps.filter(({ hits = [] }) => hits.length > 0).at(-1)?.hits?.slice(0, 2) ?? [];
-  const gathered = new Map([...carrying.slice(0, 4), ...found, ...whole].map((hit) => [hit.passage.id, hit]));
+  const gathered = new Map([...carrying.slice(0, 4), ...passagesOf(found), ...passagesOf(whole)].map((passage) => [passage.id, passage]));
   return readPassages(tools, 0, [...gathered.values()].slice(0, 5));
 }
+
+const passagesOf = (hits: readonly Hit[]): Passage[] => hits.map((hit) => hit.passage);
 
 /** One search with the whole question, read as the tokens allow: whole passages like the single-round baseline, or the best sentences of more of them. */
 async function readWhole(tools: Tools, node = 0): Promise<ReadFact | null> {
   const { question, settings } = tools;
   const { hits } = await tools.search(node, question);
-  if (settings.wholeReading === 'passages') return readPassages(tools, node, hits.slice(0, 5));
+  if (settings.wholeReading === 'passages') return readPassages(tools, node, passagesOf(hits).slice(0, 5));
   return new Reader(tools, node, question, answerTypeOf(question), Math.round(settings.evidenceTokens * 1.5)).read(hits.slice(0, settings.depths[1] ?? 10));
 }
 

@@ -1,7 +1,7 @@
 /**
  * Steps that several methods share: reading numbered sentences for one fact with verbatim evidence (METHODS §3.3, §8.3), and putting a cited answer together.
  */
-import type { Hit } from '../../corpus/retriever.ts';
+import type { Hit, Passage } from '../../corpus/retriever.ts';
 import type { Message } from '../../engine/llm.ts';
 import type { AgentEvent, Answer, AnswerSentence, AnswerType, Evidence } from '../events.ts';
 import { evidenceOf, fitsType, isSupported, isUnknown, occursIn, packSentences, sentencesOf, shortAnswer, speaksOf, subjectsOf, withoutOrders, type PackedSentence } from '../evidence.ts';
@@ -95,8 +95,8 @@ export class Reader {
  * The single-round baseline's reading (METHODS §5.2): whole passages, numbered, one call. The quote is the sentence of the named passage that carries the
  * answer; null if the model knows none. An answer that no passage carries comes without evidence.
  */
-export async function readPassages(tools: Tools, node: number, hits: readonly Hit[]): Promise<ReadFact | null> {
-  const { readable, suspicious } = withoutOrders(hits.map((hit) => hit.passage));
+export async function readPassages(tools: Tools, node: number, given: readonly Passage[]): Promise<ReadFact | null> {
+  const { readable, suspicious } = withoutOrders(given);
   tellOrders(tools, suspicious);
   const passages = readable.map(({ passage }) => passage);
   if (passages.length === 0) return null;

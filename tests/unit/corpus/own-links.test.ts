@@ -6,7 +6,7 @@ import { encodeTitles, openTitles } from '../../../src/corpus/links.ts';
 import { createOwnLinks, type OwnLinks } from '../../../src/corpus/own-links.ts';
 import { chunkDocument, toPassage, type PassageRow } from '../../../src/corpus/passages.ts';
 import type { SearchRequest } from '../../../src/corpus/retriever.ts';
-import { documentSource, linkedPassages, search, type SearchSource } from '../../../src/corpus/search.ts';
+import { documentSource, passagesAround, search, type SearchSource } from '../../../src/corpus/search.ts';
 
 const rows = new Map<string, readonly PassageRow[]>();
 let reads: string[] = [];
@@ -44,7 +44,7 @@ const read = (source: SearchSource, ordinals: readonly number[]) => {
 };
 
 function around(source: SearchSource, sources: readonly SearchSource[]): { out: string[]; in: string[] } {
-  const found = linkedPassages(source, 0, sources);
+  const found = passagesAround(source, 0, sources);
   const names = (list: typeof found.out): string[] => list.map(({ source: other, ordinal }) => other.titles.title(other.titles.documentOf(ordinal)));
   return { out: names(found.out), in: names(found.in) };
 }
