@@ -26,6 +26,7 @@ export interface Searcher {
   readonly models: Models;
   readonly history: History;
   readonly learning: Learning;
+  readonly labItems: LabItems;
   /**
    * Starts a run; events come from `Run.events`. One run at a time: a second call rejects with `run/busy` through its events.
    * Without a loaded language model the run is extractive (method `extractive`).
@@ -38,6 +39,14 @@ export interface Searcher {
   resume(id: string): Run;
   /** Stops every worker. The searcher cannot be used afterwards. */
   dispose(): Promise<void>;
+}
+
+/** The finished items of the page's lab as JSON lines in the form of `run.jsonl`, kept on this device so that a run outlasts a reload. */
+export interface LabItems {
+  /** '' where there are none. */
+  read(): Promise<string>;
+  /** In the place of what was kept; '' deletes it. Rejects with `storage/quota` where there is no room. */
+  save(lines: string): Promise<void>;
 }
 
 export interface AskOptions {

@@ -306,6 +306,13 @@ export function createSearcher(options: SearcherOptions): Searcher {
     models,
     history: runs.history,
     learning,
+    labItems: {
+      async read() {
+        const kept = await corpus.call('setting', { name: 'labItems' });
+        return typeof kept === 'string' ? kept : '';
+      },
+      save: (lines) => corpus.call('saveSetting', { name: 'labItems', value: lines }),
+    },
     ask: runs.ask,
     resume: runs.resume,
     async dispose() {

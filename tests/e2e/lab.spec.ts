@@ -20,6 +20,11 @@ test('own questions, two of them, without a model: progress, report, export; the
   const onPage = await new AxeBuilder({ page }).analyze();
   expect(onPage.violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ''}`)).toEqual([]);
 
+  // What is finished outlasts a reload, is not asked again, and goes when the person says so.
+  await page.reload();
+  await expect(page.getByRole('heading', { name: 'Kept on this device' })).toBeVisible();
+  await expect(page.getByText(/^2 runs over 2 questions/)).toBeVisible();
+
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save the report' }).click()]);
   const file = info.outputPath('report.html');
   await download.saveAs(file);
@@ -48,6 +53,13 @@ test('own questions, two of them, without a model: progress, report, export; the
   await report.setViewportSize({ width: 320, height: 700 });
   await expect.poll(() => report.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
   await report.screenshot({ path: info.outputPath('report.png'), fullPage: true });
+
+  await page.getByRole('button', { name: 'Delete the results' }).click();
+  await page.getByRole('button', { name: 'Delete for good' }).click();
+  await expect(page.getByRole('heading', { name: 'Kept on this device' })).toHaveCount(0);
+  await page.reload();
+  await expect(page.getByRole('button', { name: 'Run', exact: true })).toBeVisible();
+  expect(await page.evaluate(async () => globalThis.foray!.labItems.read())).toBe('');
 });
 
 test('what is searched: the whole library, one corpus of it, the passages that the questions bring; each run keeps to it and says so', async ({ page }, info) => {

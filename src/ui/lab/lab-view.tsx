@@ -1,6 +1,6 @@
 /**
- * The lab in the page: questions, a corpus, methods, a run on this device, the same report as the command line writes, and its export. Loaded when it is opened. Stopping
- * keeps what is finished; a run goes on where it was stopped.
+ * The lab in the page: questions, a corpus, methods, a run on this device, the same report as the command line writes, and its export. Loaded when it is opened. What is
+ * finished is kept on the device until the person deletes it: a run that was stopped, or whose page was closed, goes on from there.
  */
 import './report.css';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
@@ -9,11 +9,12 @@ import { isAbort } from '../../errors.ts';
 import { contextRetriever } from '../../lab/context.ts';
 import { decodeQuestionFile, type QuestionFile } from '../../lab/datasets.ts';
 import { plainSetting, type Cell } from '../../lab/matrix.ts';
-import { itemKey, type ItemRecord } from '../../lab/record.ts';
+import { itemKey, readRunFile, type ItemRecord } from '../../lab/record.ts';
 import { runLab, tasksOf, type Ask, type LabProgress } from '../../lab/runner.ts';
 import { shuffled } from '../../lab/statistics.ts';
 import type { AskOptions, Searcher } from '../../api.ts';
 import type { Retriever } from '../../corpus/retriever.ts';
+import { ConfirmButton } from '../components/controls.tsx';
 import { visibleLine } from '../text/display.ts';
 import { chosenOf, CorpusFields, corpusLabel, useCorpora, type CorpusChoice } from './corpus-choice.tsx';
 import { fillTemplate, reportRun, type ReportRun } from './report-data.ts';
@@ -70,7 +71,36 @@ export function LabView({ services }: { readonly services: LabServices }) {
   const controller = useRef<AbortController | null>(null);
   const context = useRef<{ readonly passages: QuestionFile['passages']; readonly retriever: Retriever } | null>(null);
   const [isRunning, setIsRunning] = useState(false);
+  /** Whether what was kept is known. */
+  const [isRead, setRead] = useState(false);
   useEffect(() => () => controller.current?.abort(), []);
+  const saved = useRef<Promise<void>>(Promise.resolve());
+
+  useEffect(() => {
+    void searcher.labItems.read().then((lines) => {
+      const kept = readRunFile(lines).items;
+      if (kept.length === 0) return;
+      setItems(kept);
+      setRun(reportRun('Kept on this device', kept, aboutOf(kept)));
+    }).catch(tellLost).finally(() => setRead(true));
+  }, []);
+
+  /** One after the other, so that what is kept is never older than what was kept before. */
+  function keep(all: readonly ItemRecord[]): Promise<void> {
+    saved.current = saved.current.then(() => searcher.labItems.save(linesOf(all))).catch(tellLost);
+    return saved.current;
+  }
+
+  function tellLost(error: unknown): void {
+    setFault(`The results cannot be kept on this device: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  async function deleteItems(): Promise<void> {
+    setItems([]);
+    setRun(null);
+    setProgress(null);
+    await keep([]);
+  }
 
   function take(file: LabFile): void {
     setFile(file);
@@ -117,7 +147,11 @@ export function LabView({ services }: { readonly services: LabServices }) {
       await runLab(
         {
           tasks: tasksOf(shuffled(questions, seed).slice(0, limit), cells), model: llm?.modelId ?? null, ask: searcherAsk(searcher, where), itemSeconds: 1800,
-          done: items.filter((item) => item.error === null), onItem: (item) => void done.set(itemKey(item), item), onProgress: setProgress,
+          done: items.filter((item) => item.error === null), onProgress: setProgress,
+          onItem: async (item) => {
+            done.set(itemKey(item), item);
+            await keep([...done.values()]);
+          },
           now: services.now,
         },
         stop.signal,
@@ -130,8 +164,7 @@ export function LabView({ services }: { readonly services: LabServices }) {
       const all = [...done.values()];
       setItems(all);
       const searched = chosenOf(choice, complete).map(({ id, name, documents, passages: count, embedder }) => ({ id, name, documents, passages: count, embedder }));
-      const about = { page: location.origin, agent: navigator.userAgent, model: llm?.modelId ?? null, device: llm?.device ?? null, questions: fileName, corpus: label };
-      if (all.length > 0) setRun(reportRun('On this device', all, { ...about, corpora: searched }));
+      if (all.length > 0) setRun(reportRun('On this device', all, { ...aboutOf(all), device: llm?.device ?? null, corpora: searched }));
     }
   }
 
@@ -183,8 +216,9 @@ export function LabView({ services }: { readonly services: LabServices }) {
           {isRunning ? (
             <button type="button" onClick={() => controller.current?.abort()}>Stop</button>
           ) : (
-            <button type="submit" class="lab-run" disabled={questions.length === 0 || chosen.size === 0 || corpora === null}>{items.length === 0 ? 'Run' : 'Go on'}</button>
+            <button type="submit" class="lab-run" disabled={questions.length === 0 || chosen.size === 0 || corpora === null || !isRead}>{items.length === 0 ? 'Run' : 'Go on'}</button>
           )}
+          {items.length === 0 || isRunning ? null : <ConfirmButton label="Delete" what="the results" onConfirm={() => void deleteItems()} />}
           <span role="status" data-testid="lab-progress">{progressText(progress, isRunning, choice)}</span>
         </div>
       </form>
@@ -197,6 +231,14 @@ export function LabView({ services }: { readonly services: LabServices }) {
       )}
     </div>
   );
+}
+
+const linesOf = (items: readonly ItemRecord[]): string => items.map((item) => `${JSON.stringify(item)}\n`).join('');
+
+/** How a run was made, as far as its items tell. */
+function aboutOf(items: readonly ItemRecord[]): ReportRun['about'] {
+  const all = (of: (item: ItemRecord) => string): string => [...new Set(items.map(of))].join(', ');
+  return { page: location.origin, agent: navigator.userAgent, model: all((item) => item.model ?? 'none'), questions: all(({ dataset }) => dataset), corpus: all(({ corpus }) => corpus) };
 }
 
 function progressText(progress: LabProgress | null, isRunning: boolean, choice: CorpusChoice): string {
@@ -213,7 +255,7 @@ function Exports({ run, readText }: { readonly run: ReportRun; readonly readText
   return (
     <p class="player">
       {template === null ? null : <Save name="report.html" type="text/html" text={() => fillTemplate(template, [run])} label="Save the report" />}
-      <Save name="run.jsonl" type="application/x-ndjson" text={() => run.items.map((item) => `${JSON.stringify(item)}\n`).join('')} label="Save run.jsonl" />
+      <Save name="run.jsonl" type="application/x-ndjson" text={() => linesOf(run.items)} label="Save run.jsonl" />
       <Save name="summary.json" type="application/json" text={() => JSON.stringify(run.summary, null, 1)} label="Save summary.json" />
     </p>
   );
