@@ -28,8 +28,9 @@ const usage = `Usage:
     One self-contained HTML file from the folder of a run; with a second folder the two side by side.
   npm run bench -- selftest
     The toy case of METHODS Appendix A through the real loop: prints its known figures and compares them.
-  npm run bench -- methods [--write] [--results SUMMARY.json,…]
-    The registry as one line of JSON. --write renews docs/methods.md, its measured column from the summaries of agent runs.
+  npm run bench -- methods [--write] [--table FILE.md] [--results SUMMARY.json,…]
+    The registry as one line of JSON. --write renews docs/methods.md, its measured column from the summaries of agent runs; --table writes these as tables with
+    intervals and paired tests, each below the command that made it.
   npm run bench -- page [--passages FILE|union] [--embedder wordllama] [--repeats 5] [--profile [DIR]]
     Bytes of the shell, time to the first hit on a warm start, import speed.
     agent and page take --dist DIR: a built page other than dist/, which is built when it is outdated.

@@ -5,39 +5,20 @@ import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { methods } from '../../src/agent/methods/registry.ts';
 import { root } from '../setup.mjs';
-
-/** What is read of a `summary.json` (docs/lab.md): its systems, each a method with a model on a set. */
-const summarySchema = v.object({
-  systems: v.record(
-    v.string(),
-    v.object({
-      method: v.string(),
-      dataset: v.string(),
-      llm: v.string(),
-      setting: v.string(),
-      n: v.number(),
-      em: v.number(),
-      f1: v.number(),
-      llmCalls: v.number(),
-      promptTokens: v.number(),
-    }),
-  ),
-});
-type MeasuredSummary = v.InferOutput<typeof summarySchema>;
+import { methodsTable, tableSummarySchema, type TableSummary } from './methods-table.ts';
 
 /** Resolves with the line for stdout. */
 export async function methodsCommand(args: string[]): Promise<string> {
-  const { values } = parseArgs({ args, options: { write: { type: 'boolean' }, results: { type: 'string' } } });
-  if (values.write === true) {
-    const files = (values.results ?? '').split(',').filter((file) => file !== '');
-    const summaries = await Promise.all(files.map(async (file) => v.parse(summarySchema, JSON.parse(await readFile(file, 'utf8')))));
-    await writeFile(join(root, 'docs', 'methods.md'), methodsPage(summaries));
-  }
+  const { values } = parseArgs({ args, options: { write: { type: 'boolean' }, results: { type: 'string' }, table: { type: 'string' } } });
+  const files = (values.results ?? '').split(',').filter((file) => file !== '');
+  const summaries = await Promise.all(files.map(async (file) => v.parse(tableSummarySchema, JSON.parse(await readFile(file, 'utf8')))));
+  if (values.write === true) await writeFile(join(root, 'docs', 'methods.md'), methodsPage(summaries));
+  if (values.table !== undefined) await writeFile(values.table, methodsTable(summaries));
   return JSON.stringify(methods.map(({ id, label, source, kind }) => ({ id, title: label, source, kind })));
 }
 
 /** The page in full; the same registry and summaries give the same text. */
-function methodsPage(summaries: readonly MeasuredSummary[]): string {
+function methodsPage(summaries: readonly TableSummary[]): string {
   const measured = (id: string): string => {
     const cells = summaries.flatMap(({ systems }) =>
       Object.values(systems)
