@@ -11,8 +11,8 @@ import type { EmbedderInfo } from './engine/embedder.ts';
 import type { ModelStatus } from './engine/models.ts';
 import type { AgentSettings } from './agent/settings.ts';
 import type { Experiment } from './lab/experiment.ts';
-import type { RunSummary, StorageNotice } from './corpus/worker-api.ts';
-import type { OnProgress, Progress } from './progress.ts';
+import type { CorpusSummary, DocumentSummary, RunSummary, StorageNotice, StorageSummary } from './corpus/worker-api.ts';
+import type { OnProgress } from './progress.ts';
 import type { ArchiveCell } from './learning/archive.ts';
 import type { Profile } from './learning/profile.ts';
 import type { IterationRecord, PartCheck, PartId } from './learning/record.ts';
@@ -110,46 +110,13 @@ export interface Run {
   reusedCalls(): number;
 }
 
-export interface CorpusStatus {
-  readonly id: string;
-  readonly kind: 'shard' | 'own';
-  readonly name: string;
-  readonly language: string;
-  readonly licence: string;
-  readonly attribution: string;
-  /** `complete` is searchable; `partial` is resumable and not searched. */
-  readonly state: 'complete' | 'partial' | 'importing' | 'failed';
-  readonly documents: number;
-  readonly passages: number;
-  /** Passages that have vectors. */
-  readonly embedded: number;
-  readonly bytes: number;
-  readonly embedder: string | null;
-  readonly sourceUrl: string;
-  readonly progress: Progress | null;
+export interface CorpusStatus extends Omit<CorpusSummary, 'error' | 'golden'> {
   /** The import goes on in this page, so `pauseImport` reaches it. */
   readonly pausable: boolean;
   readonly error: AppError | null;
 }
 
-export interface DocumentStatus {
-  readonly id: string;
-  readonly name: string;
-  readonly type: 'text' | 'markdown' | 'html' | 'pdf';
-  readonly bytes: number;
-  readonly pages: number | null;
-  readonly passages: number;
-  readonly embedded: number;
-}
-
-export interface StorageStatus {
-  /** The browser's estimate; not a promise. */
-  readonly usedBytes: number | null;
-  readonly quotaBytes: number | null;
-  readonly persisted: boolean;
-  /** False: the browser allows no storage (private window); the library lives until the page is closed. */
-  readonly available: boolean;
-}
+export type DocumentStatus = Omit<DocumentSummary, 'title'>;
 
 export interface Library {
   /** Called at once and after every change, also those of other tabs. Returns the way to stop. */
@@ -164,7 +131,7 @@ export interface Library {
   addDocuments(files: readonly File[], signal: AbortSignal, onProgress: OnProgress): Promise<readonly { readonly name: string; readonly error: AppError | null }[]>;
   documents(): Promise<readonly DocumentStatus[]>;
   deleteDocument(id: string): Promise<void>;
-  storage(): Promise<StorageStatus>;
+  storage(): Promise<StorageSummary>;
   /** Asks the browser to keep the library; true if it agreed. */
   persist(): Promise<boolean>;
 }

@@ -57,10 +57,11 @@ export interface LibrarySnapshot {
 export type StorageNotice = 'memory-only' | 'newer' | 'blocked' | 'cleared';
 
 export interface StorageSummary {
+  /** The browser's estimate; not a promise. */
   readonly usedBytes: number | null;
   readonly quotaBytes: number | null;
   readonly persisted: boolean;
-  /** False: nothing can be stored here; the library lives in memory until the worker ends. */
+  /** False: the browser allows no storage (private window); the library lives in memory until the page is closed. */
   readonly available: boolean;
 }
 

@@ -6,9 +6,9 @@ import { batch, computed, effect, signal, type ReadonlySignal } from '@preact/si
 import { addEdit } from '../agent/edits.ts';
 import type { Plan, RunEdit } from '../agent/events.ts';
 import type { Method } from '../agent/harness.ts';
-import type { BrokenRun, CorpusStatus, DocumentStatus, EndpointOptions, Searcher, StorageStatus, UserEdit } from '../api.ts';
+import type { BrokenRun, CorpusStatus, DocumentStatus, EndpointOptions, Searcher, UserEdit } from '../api.ts';
 import type { SearchResult } from '../corpus/retriever.ts';
-import type { RunSummary, StorageNotice } from '../corpus/worker-api.ts';
+import type { RunSummary, StorageNotice, StorageSummary } from '../corpus/worker-api.ts';
 import type { DeviceVerdict } from '../engine/device.ts';
 import type { ModelStatus } from '../engine/models.ts';
 import { abortError, AppError, isAbort } from '../errors.ts';
@@ -395,7 +395,7 @@ export function createApp(options: AppOptions) {
   const corpora = signal<readonly CorpusStatus[]>([]);
   const documents = signal<readonly DocumentStatus[]>([]);
   const notice = signal<StorageNotice | null>(null);
-  const storage = signal<StorageStatus | null>(null);
+  const storage = signal<StorageSummary | null>(null);
   const persistRefused = signal(false);
   const imports = signal<ReadonlyMap<string, ImportView>>(new Map());
   const adding = signal<DocumentsView>({ progress: null, isActive: false, failures: [] });

@@ -1,55 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/errors.ts';
-import type { AgentEvent, Answer, Plan } from '../../../src/agent/events.ts';
-import { cleanQuestion, runMethod, type AgentDeps } from '../../../src/agent/harness.ts';
-import { defaultSettings, type AgentSettings } from '../../../src/agent/settings.ts';
-import { methodById } from '../../../src/agent/methods/registry.ts';
+import type { AgentEvent, Plan } from '../../../src/agent/events.ts';
+import { cleanQuestion } from '../../../src/agent/harness.ts';
+import { defaultSettings } from '../../../src/agent/settings.ts';
 import { planFromSteps } from '../../../src/agent/plan.ts';
-import { passage, scriptedLlm, toyPassages, toyQuestion, toyRetriever, toyScript, type Script } from '../../fixtures/toy.ts';
-
-async function collect(events: AsyncIterable<AgentEvent>, each?: (event: AgentEvent) => void): Promise<AgentEvent[]> {
-  const out: AgentEvent[] = [];
-  for await (const event of events) {
-    out.push(event);
-    each?.(event);
-  }
-  return out;
-}
-
-function start(method: string, options: { question?: string; script?: Script; settings?: Partial<AgentSettings>; deps?: Partial<AgentDeps>; signal?: AbortSignal; passages?: typeof toyPassages; parallelSlots?: number; delayMs?: number } = {}) {
-  const llm = scriptedLlm(options.script ?? toyScript, {
-    ...(options.parallelSlots === undefined ? {} : { parallelSlots: options.parallelSlots }),
-    ...(options.delayMs === undefined ? {} : { delayMs: options.delayMs }),
-  });
-  const retriever = toyRetriever(options.passages ?? toyPassages);
-  const deps: AgentDeps = { llm, retriever, now: () => performance.now(), settings: { ...defaultSettings, byCode: false, ...options.settings }, ...options.deps };
-  const found = methodById(method);
-  if (found === undefined) throw new Error(`no method ${method}`);
-  return { llm, retriever, events: runMethod('run-1', options.question ?? toyQuestion, found, deps, options.signal ?? new AbortController().signal) };
-}
-
-function last<K extends AgentEvent['kind']>(events: readonly AgentEvent[], kind: K): Extract<AgentEvent, { kind: K }> {
-  const event = events.findLast((candidate) => candidate.kind === kind);
-  if (event === undefined) throw new Error(`no ${kind} event; there are ${events.map((e) => e.kind).join(' ')}`);
-  return event as Extract<AgentEvent, { kind: K }>;
-}
-
-function checkStream(events: readonly AgentEvent[]): void {
-  expect(events.map((event) => event.seq)).toEqual(events.map((_, i) => i));
-  expect(events.filter((event) => event.kind === 'runFinished' || event.kind === 'runFailed')).toHaveLength(1);
-  expect(['runFinished', 'runFailed']).toContain(events.at(-1)?.kind);
-  expect(() => structuredClone(events)).not.toThrow();
-  for (const event of events) {
-    if (event.kind !== 'evidenceRecorded') continue;
-    for (const { passage: from, span, quote } of event.evidence) expect(from.text.slice(span.start, span.end)).toBe(quote);
-  }
-}
-
-function checkAnswer(answer: Answer): void {
-  const numbers = answer.citations.map((citation) => citation.n);
-  expect(numbers).toEqual(numbers.map((_, i) => i + 1));
-  for (const sentence of answer.sentences) for (const n of sentence.cites) expect(numbers).toContain(n);
-}
+import { checkAnswer, checkStream, collect, last, startRun as start } from '../../fixtures/agent-run.ts';
+import { passage, toyPassages, toyQuestion, toyScript, type Script } from '../../fixtures/toy.ts';
 
 describe('foray on the toy case (METHODS Appendix A)', () => {
   it('plans three steps, finds all evidence and answers with citations', async () => {
@@ -152,7 +108,7 @@ describe('foray on the toy case (METHODS Appendix A)', () => {
     };
     const question = 'Were Orrin Vale and Mira Lund born in the same place?';
     for (const slots of [1, 2]) {
-      const run = start('foray', { script: compare, question, parallelSlots: slots, delayMs: 5 });
+      const run = start('foray', { script: compare, question, llm: { parallelSlots: slots, delayMs: 5 } });
       const events = await collect(run.events);
       checkStream(events);
       expect(last(events, 'answerFinished').answer.short).toBe('no');
@@ -182,6 +138,22 @@ describe('foray reads the question once more over what its steps gathered', () =
     checkAnswer(answer);
     expect(answer.short).toBe('Isk');
     expect(last(events, 'runFinished').cost).toMatchObject({ llmCalls: 5, searches: 4 });
+  });
+
+  it('and with the passage of a fact that a later search of its step no longer found', async () => {
+    const seen: string[] = [];
+    const second: Script = (request, call, text) => {
+      if (text.startsWith('READ\nQuestion: Who founded')) return '{"sentence":0,"answer":""}';
+      if (text.startsWith('QUERY')) return '{"query":"Norrow Bridge river"}';
+      // In the second round it names a sentence of the first.
+      if (text.startsWith('READ\nMore sentences for the question: Who founded')) return '{"sentence":1,"answer":"Orrin Vale"}';
+      return whole('Isk', seen)(request, call, text);
+    };
+    const run = start('foray', { script: second, settings: { ...settings, depths: [1, 1, 1], retrieve: 1 } });
+    const events = await collect(run.events);
+    const [first] = events.flatMap((event) => (event.kind === 'evidenceRecorded' ? event.evidence : []));
+    expect(first?.passage.title).toBe('Vale Glassworks');
+    expect(seen[0]).toMatch(/^\[1\] Vale Glassworks: /);
   });
 
   it('and follows that reading where the steps came to something else, without the step that it overrules', async () => {
