@@ -67,7 +67,8 @@ export function tasksOf(questions: readonly Question[], cells: readonly Cell[]):
     cell.seed) !== null).map((cell) => ({ question, cell })));
 }
 
-function taskKey({ question, cell }: Task): string {
+/** The key that the item of a task will have. */
+export function taskKey({ question, cell }: Task): string {
   return itemKey({ dataset: question.dataset, qid: question.id, llm: cell.llm, corpus: cell.corpus, setting: cell.setting.name, method: cell.method, seed: cell.seed });
 }
 

@@ -13,7 +13,7 @@ import { defaultSettings } from '../../src/agent/settings.ts';
 import { methodById, methods as allMethods } from '../../src/agent/methods/registry.ts';
 import { cellsOf, settingsOf, shareOf, type Matrix, type Setting } from '../../src/lab/matrix.ts';
 import { itemKey, readRunFile, runRecordOf, type ItemRecord, type RunSettings } from '../../src/lab/record.ts';
-import { runLab, tasksOf, type Ask, type LabProgress } from '../../src/lab/runner.ts';
+import { runLab, taskKey, tasksOf, type Ask, type LabProgress } from '../../src/lab/runner.ts';
 import { aggregatesOf, summarise, summaryLine, systemsOf } from '../../src/lab/summary.ts';
 import { root } from '../setup.mjs';
 import { openNodeEmbedder, type EmbedderId } from '../shard/embed.ts';
@@ -21,7 +21,7 @@ import { duration, hashIds, loadQuestions, namesOf, openCorpus, portable, portab
 import { openNodeCorpus } from './corpus.ts';
 import { diskCalls, nodeAsk, openNodeLlm } from './in-process.ts';
 import { createPageDriver, readLibrary, type PageFacts, type PageSetup } from './page.ts';
-import { chooseLlm, openSite, type LlmChoice, type Site } from './site.ts';
+import { checkServed, chooseLlm, openSite, type LlmChoice, type Site } from './site.ts';
 
 export interface AgentOptions {
   readonly matrix: Matrix;
@@ -83,6 +83,7 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
     if (matrix.models.includes('none') && methodById(id)?.needsLlm === true) throw new Error(`The method ${id} needs a language model: give --llm.`);
   }
   const models = await Promise.all(matrix.models.map(chooseLlm));
+  for (const model of models) await checkServed(model, signal);
   const settings = settingsOf(matrix);
   const sets = await Promise.all(matrix.questions.map(async (set) => {
     const isDemo = set.file === 'demo';
@@ -124,7 +125,6 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
   const own = before.own.get(runFile) ?? [];
   // Without the records at its end, a line that was torn, and what is to be asked again.
   await replaceFile(runFile, linesOf(own.filter((item) => !options.retryFailed || item.error === null)));
-  if (done.length > 0) say(`Going on: ${done.length} items are there already.`);
 
   const split = new Map(sets.map((set) => [set.dataset, set.split]));
   const questions = sets.flatMap((set) => set.questions);
@@ -141,7 +141,10 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
         const tasks = options.share === null ? all : shareOf(all, options.share.index, options.share.of);
         const engine = await (options.inProcess ? openProcess(llm, corpus, matrix, signal) : openPages(llm, corpus, options, say, signal));
         try {
-          say(`${questions.length} questions, ${tasks.length} runs, ${corpus.passages} passages of ${corpus.id}, model ${engine.model ?? 'none'} (${engine.backend ?? '–'}).`);
+          const there = tasks.filter((task) => finished.has(taskKey(task))).length;
+          const kept = finished.size === 0 ? '' : `, ${there} of them there already`;
+          say(`${questions.length} questions, ${tasks.length} runs${kept}, ${corpus.passages} passages of ${corpus.id}, model ${engine.model ?? 'none'} (${engine.backend ?? '–'}).`);
+          if (there === 0 && finished.size > 0) say(`${finished.size} items in this folder are of other questions, corpora (this one is ${corpus.label}), models or settings, and are kept.`);
           const began = performance.now();
           const before = items.length;
           items.push(...(await runLab(

@@ -16,7 +16,6 @@ import { defaultSettings, type AgentSettings } from '../../src/agent/settings.ts
 import { methodById } from '../../src/agent/methods/registry.ts';
 import { embeddedText, toPassage } from '../../src/corpus/passages.ts';
 import type { Passage } from '../../src/corpus/retriever.ts';
-import { openHttp } from '../../src/engine/backends/http.ts';
 import type { Llm } from '../../src/engine/llm.ts';
 import type { Question } from '../../src/lab/datasets.ts';
 import { agentSettingsSchema } from '../../src/lab/matrix.ts';
@@ -35,6 +34,8 @@ import { InputError } from '../shard/input.ts';
 import { root } from '../setup.mjs';
 import { hashIds, loadQuestions, namesOf, openCorpus } from './corpora.ts';
 import { openNodeCorpus } from './corpus.ts';
+import { openNodeLlm } from './in-process.ts';
+import { checkServed, chooseLlm } from './site.ts';
 
 interface LearnBenchOptions {
   readonly questions: string;
@@ -257,12 +258,10 @@ function learnQuestion(question: Question): LearnQuestion {
 }
 
 async function openModel(spec: string, cache: CallCache, signal: AbortSignal): Promise<Llm | null> {
-  if (spec === 'none') return null;
-  const match = /^http:(https?:\/\/[^#]+)#(.+)$/.exec(spec);
-  if (match === null) throw new Error('--llm is http:URL#MODEL or none here');
-  const [, url = '', model = ''] = match;
-  const request = { backend: 'http' as const, modelId: model, label: model, files: {}, contextTokens: 4096, threads: 0, useGpu: false, endpoint: { url, model } };
-  return recallingLlm(await openHttp(request, { signal, onProgress: () => {} }), cache);
+  const choice = await chooseLlm(spec);
+  await checkServed(choice, signal);
+  const llm = await openNodeLlm(choice, 1, signal);
+  return llm === null ? null : recallingLlm(llm, cache);
 }
 
 /** A cache of calls in one file of JSON lines; a torn last line is passed over. */

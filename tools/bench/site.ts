@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { open, readFile, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import * as v from 'valibot';
 import type { LlmRow } from '../../src/engine/models.ts';
 import { ggufModel, localModels } from '../models.ts';
 import { createServer, type ExtraModel, type ServerOptions } from '../server.mjs';
@@ -58,6 +59,23 @@ export async function chooseLlm(spec: string): Promise<LlmChoice> {
     default:
       throw new Error(`--llm ${spec}: one of none, wllama:FILE, wllama:ID, webllm:ID, transformers:ID, http:URL#MODEL, scripted:FILE`);
   }
+}
+
+const offeredSchema = v.object({ data: v.array(v.object({ id: v.string() })) });
+
+/**
+ * Rejects where a model server says that it offers other models than the one that is named: many answer with what they have, whatever they are asked for, and the
+ * records would name the wrong model. A server that gives no list is taken at its word.
+ */
+export async function checkServed({ page }: Pick<LlmChoice, 'page'>, signal: AbortSignal): Promise<void> {
+  if (page?.kind !== 'endpoint') return;
+  const response = await fetch(`${page.url.replace(/\/+$/, '')}/models`, { signal }).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw new Error(`No model server answers at ${page.url}`, { cause: error });
+  });
+  const offered = v.safeParse(offeredSchema, await response.json().catch(() => null));
+  if (!offered.success || offered.output.data.some(({ id }) => id === page.model)) return;
+  throw new Error(`The server at ${page.url} offers ${offered.output.data.map(({ id }) => id).join(', ') || 'no model'}, not ${page.model}: name it as it is offered there.`);
 }
 
 /** A model's size and first megabyte (all of its metadata): enough to tell it from another, without reading gigabytes. */

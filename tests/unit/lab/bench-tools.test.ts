@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { hashIds, loadQuestions, namesOf, openShard, portable, portableCommand, shardOf } from '../../../tools/bench/corpora.ts';
-import { chooseLlm } from '../../../tools/bench/site.ts';
+import { checkServed, chooseLlm } from '../../../tools/bench/site.ts';
 import { root } from '../../../tools/setup.mjs';
 
 let folder = '';
@@ -103,6 +105,26 @@ describe('--llm', () => {
     expect((await chooseLlm('http:http://127.0.0.1:8089/v1#qwen2.5-3b-q4_K_M')).quant).toBe('q4_k_m');
     await expect(chooseLlm('http:127.0.0.1#m')).rejects.toThrow('give the address');
     await expect(chooseLlm('http:http://127.0.0.1:8089/v1')).rejects.toThrow('give the address');
+  });
+
+  test('a server that offers another model is not measured under the name of the one that was asked for', async () => {
+    let list: unknown = { data: [{ id: 'small' }, { id: 'large' }] };
+    const server = createServer((_request, response) => response.end(JSON.stringify(list)));
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    const { signal } = new AbortController();
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    const check = async (model: string): Promise<void> => checkServed(await chooseLlm(`http:${url}#${model}`), signal);
+    try {
+      await check('large');
+      await expect(check('other')).rejects.toThrow(/offers small, large, not other/);
+      // A server without a list is taken at its word.
+      list = { models: [] };
+      await check('other');
+    } finally {
+      await new Promise((done) => server.close(done));
+    }
+    await expect(check('large')).rejects.toThrow(/No model server answers/);
+    await checkServed(await chooseLlm('none'), signal);
   });
 
   test('catalogue rows, none, and what there is not', async () => {
