@@ -20,7 +20,7 @@ const parts: Readonly<Record<PartId, readonly [title: string, about: string]>> =
   selector: ['Passage selector', 'Puts passages first that are more likely to hold what is asked.'],
   gate: ['Search gate', 'Says whether one more search is worth it.'],
 };
-const metrics: Readonly<Record<PartCheck['metric'], string>> = { f1: 'F1', supportRecall: 'passages found', logLoss: 'log loss (less is better)' };
+const metrics: Readonly<Record<PartCheck['metric'], string>> = { f1: 'F1', supportRecall: 'passages found', logLoss: 'log-likelihood' };
 const stages = { sampling: 'Working through the questions', scoring: 'Weighing the ways', training: 'Training the parts', checking: 'Checking on answers held back' } as const;
 
 export function LearningView({ app }: { readonly app: App }) {

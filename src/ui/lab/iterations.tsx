@@ -1,5 +1,5 @@
 /** How learning went, iteration by iteration: scores on questions held back, the weights' effective sample size, and what was accepted. */
-import type { IterationRecord, IterationScores } from '../../learning/record.ts';
+import type { IterationRecord, IterationScores, PartCheck } from '../../learning/record.ts';
 import { visibleLine } from '../text/display.ts';
 import { Figure } from './figure.tsx';
 import { iterationCurves, iterationScores, iterationSizes } from './plots.ts';
@@ -7,6 +7,8 @@ import type { ReportRun } from './report-data.ts';
 import { decimal, interval, percent, Table } from './table.tsx';
 
 const partNames = { bank: 'worked examples', lessons: 'lessons', adapter: 'query adapter', selector: 'passage selector', gate: 'search gate' } as const;
+
+const metricNames = { f1: 'F1', supportRecall: 'support recall', logLoss: 'log-likelihood' } as const;
 
 interface Row {
   readonly name: string;
@@ -64,6 +66,21 @@ export function Iterations({ run: { title, iterations } }: { readonly run: Pick<
           { name: 'Refused', cell: ({ record }) => partsText(record, false) },
         ]}
       />
+      <Table
+        caption="Held-back checks of what was learned"
+        rows={iterations.flatMap(({ iteration, checks }) => checks.map((check) => ({ iteration, check })))}
+        columns={[
+          { name: 'Iteration', cell: ({ iteration }) => iteration },
+          { name: 'Part', cell: ({ check }) => partNames[check.part] },
+          { name: 'Learned from', title: 'Examples', cell: ({ check }) => check.trained },
+          { name: 'Measure', cell: ({ check }) => metricNames[check.metric] },
+          { name: 'Before', cell: ({ check }) => decimal(check.before, 3) },
+          { name: 'After', cell: ({ check }) => decimal(check.after, 3) },
+          { name: 'Difference, 95 %', title: 'Paired bootstrap over the held-back examples', cell: ({ check }) => differenceText(check) },
+          { name: 'Held back', cell: ({ check }) => check.heldBack },
+          { name: 'Verdict', cell: ({ check }) => <bdi>{visibleLine(`${check.accepted ? 'accepted' : 'refused'}: ${check.reason}`)}</bdi> },
+        ]}
+      />
     </section>
   );
 }
@@ -77,6 +94,12 @@ function sizeText(record: IterationRecord | null): string {
   if (record === null || record.meanEss === null) return '–';
   const [, low, high] = record.essInterval ?? [];
   return low === undefined ? decimal(record.meanEss, 2) : `${decimal(record.meanEss, 2)} (${decimal(low, 2)} to ${decimal(high, 2)})`;
+}
+
+function differenceText({ difference }: PartCheck): string {
+  if (difference === null) return '–';
+  const [mean, low, high] = difference.map((value) => `${value < 0 ? '−' : '+'}${decimal(Math.abs(value), 3)}`);
+  return `${mean} (${low} to ${high})`;
 }
 
 function partsText(record: IterationRecord | null, accepted: boolean): string {
