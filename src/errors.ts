@@ -41,7 +41,7 @@ const catalogue = {
   'storage/quota': ['The browser has no room left for {what} ({neededMB} MB needed). Delete something in the Library and try again; what was finished is kept.', true],
   'storage/newer': ['The stored library was written by a newer version of Foray. Reload the page to get that version; nothing was changed.', false],
   'storage/closed': ['The connection to the stored library was closed, and a second try failed. Reload the page.', true],
-  'document/unsupported': ['{name} cannot be read: {type} is not one of .txt, .md, .html, .pdf.', false],
+  'document/unsupported': ['{name} cannot be read: {type} is not one of .txt, .md, .html, .pdf, .csv, .tsv.', false],
   'document/empty': ['{name} holds no text. If it is a scan, it needs text recognition first.', false],
   'document/unreadable': ['{name} could not be read: {reason}.', false],
   'document/too-large': ['{name} is larger than {limitMB} MB. Split it and add the parts.', false],

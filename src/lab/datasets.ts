@@ -3,8 +3,8 @@
  * normalised rows, the demo questions, and a person's own CSV or JSON lines. Pure: the caller reads and decompresses the file. A row that is not what it claims to
  * be is an `AppError` that names file and line.
  */
-import { csvParseRows } from 'd3-dsv';
 import * as v from 'valibot';
+import { csvRows } from '../csv.ts';
 import { AppError } from '../errors.ts';
 import type { GoldPassage, SupportFact } from './metrics.ts';
 
@@ -131,7 +131,7 @@ const passageRow = v.object({
  */
 export function decodeQuestionFile(text: string, name: string, dataset: string): QuestionFile {
   const body = text.replace(/^\uFEFF/, '');
-  const rows: readonly Row[] = /\.csv$/i.test(name) || (!/^\s*[[{]/.test(body) && /^[^\n]*question/i.test(body)) ? csvRows(body, name) : rowsOf(body, name);
+  const rows: readonly Row[] = /\.csv$/i.test(name) || (!/^\s*[[{]/.test(body) && /^[^\n]*question/i.test(body)) ? tableRows(body, name) : rowsOf(body, name);
   const passages = new Map<string, PassageRecord>();
   const questions = rows.map((row, i) => questionOf(row.value, { name, row, dataset, number: i + 1, passages }));
   checkUnique(questions, rows, name);
@@ -307,8 +307,8 @@ function planOfTriples(triples: readonly (readonly [string, string, string])[]):
   });
 }
 
-function csvRows(text: string, name: string): Row[] {
-  const [head, ...rows] = csvParseRows(text);
+function tableRows(text: string, name: string): Row[] {
+  const [head, ...rows] = csvRows(text);
   const columns = (head ?? []).map((column) => column.trim().toLowerCase());
   const column = (title: string): number => columns.indexOf(title);
   const [question, answer] = [column('question'), Math.max(column('answer'), column('answers'))];

@@ -58,6 +58,33 @@ export function scoreTable(predicted: readonly TableRow[], gold: readonly TableR
   return { item, row, success: theirs.size > 0 && ours.size === theirs.size && rows === theirs.size ? 1 : 0 };
 }
 
+/** A table as a file holds it; the first column names the row. */
+export interface PlainTable {
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/**
+ * A table against the right one: columns are joined by name and rows by the first column. What a column of the right table holds (numbers, dates, addresses, else
+ * words) decides how its cells are compared. `missing`: columns of the right table that the other has not; their cells count as wrong.
+ */
+export function scoreAgainst(gold: PlainTable, ours: PlainTable): { readonly scores: TableScores; readonly missing: readonly string[] } {
+  const names = gold.head.map((name, i) => (i === 0 ? 'key' : `${i} ${name}`));
+  const columns = names.map((name, i): TableColumn => ({ name, metric: i === 0 ? { kind: 'exact' } : metricOf(gold.rows.map((row) => row[i] ?? '')), isKey: i === 0 }));
+  const places = gold.head.map((name, i) => (i === 0 ? 0 : ours.head.findIndex((other, at) => at > 0 && normaliseAnswer(other) === normaliseAnswer(name))));
+  const rowOf = (row: readonly string[], at: readonly number[]): TableRow => Object.fromEntries(names.map((name, i) => [name, row[at[i] ?? -1] ?? '']));
+  const scores = scoreTable(ours.rows.map((row) => rowOf(row, places)), gold.rows.map((row) => rowOf(row, names.map((_, i) => i))), columns);
+  return { scores, missing: gold.head.filter((_, i) => places[i] === -1) };
+}
+
+function metricOf(values: readonly string[]): CellMetric {
+  const told = values.map((value) => value.trim()).filter((value) => value !== '');
+  const all = (holds: (value: string) => boolean): boolean => told.length > 0 && told.every(holds);
+  if (all((value) => /^https?:\/\//i.test(value))) return { kind: 'url' };
+  if (all((value) => dayOf(value) !== null && /[a-z]{3}|-\d/i.test(value))) return { kind: 'date', days: 0 };
+  return all((value) => numberValue(value) !== null) ? { kind: 'number', tolerance: 0 } : { kind: 'exact' };
+}
+
 function overlapOf(hits: number, predicted: number, gold: number): Overlap {
   const precision = predicted === 0 ? 0 : hits / predicted;
   const recall = gold === 0 ? 0 : hits / gold;

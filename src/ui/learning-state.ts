@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals';
 import type { Learning, LearningStatus } from '../api.ts';
 import { abortError, AppError, isAbort } from '../errors.ts';
+import type { ArchiveCell } from '../learning/archive.ts';
 import type { Profile } from '../learning/profile.ts';
 import type { PartId } from '../learning/record.ts';
 
@@ -16,6 +17,7 @@ export function createLearning({ learning, report }: LearningOptions) {
   const learned = signal<LearningStatus | null>(null);
   const learningError = signal('');
   const exported = signal<readonly ExportedFile[] | null>(null);
+  const archive = signal<readonly ArchiveCell[]>([]);
   const profile = signal<Profile | null>(null);
   let iterating: AbortController | null = null;
 
@@ -38,7 +40,7 @@ export function createLearning({ learning, report }: LearningOptions) {
   }
 
   return {
-    learned, learningError, exported, profile,
+    learned, learningError, exported, archive, profile,
     async iterate(): Promise<void> {
       if (iterating !== null) return;
       iterating = new AbortController();
@@ -61,6 +63,10 @@ export function createLearning({ learning, report }: LearningOptions) {
     makeExports: (): Promise<boolean> =>
       attempt(async () => {
         exported.value = await learning.exports();
+      }),
+    readArchive: (): Promise<boolean> =>
+      attempt(async () => {
+        archive.value = await learning.archive();
       }),
     readProfile: (): Promise<boolean> =>
       attempt(async () => {

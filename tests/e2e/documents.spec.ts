@@ -135,3 +135,23 @@ test('a document with a title of its own is still cited with its file @journey',
   await expect(page.getByTestId('citation-popover')).toContainText('scan_0042.pdf');
   await expect(page.getByTestId('citation-popover')).toContainText('page 1');
 });
+
+test('pasted text and a table are found row by row, and go like any document @journey', async ({ serve, visit }) => {
+  const page = await visit(await serve());
+  await page.getByRole('link', { name: 'Library' }).click();
+  await page.getByText('Paste text').click();
+  await page.getByLabel('Title').fill('Notes: 3/4');
+  await page.getByLabel('Text', { exact: true }).fill('The Quennel lighthouse was lit by whale oil until 1861.');
+  await page.getByRole('button', { name: 'Add the text' }).click();
+  await expect(page.getByTestId('document-row')).toHaveCount(1);
+  await expect(page.getByTestId('document-row')).toContainText('Notes');
+  await expect(page.getByLabel('Text', { exact: true })).toHaveValue('');
+  await page.locator('#document-files').setInputFiles({ name: 'lamps.csv', mimeType: 'text/csv', buffer: Buffer.from('Lamp,Fuel\nVarnlight,peat gas\nTollbeam,"colza, refined"\n') });
+  await expect(page.getByTestId('document-row')).toHaveCount(2);
+  expect((await search(page, 'Quennel lighthouse oil'))[0]?.passage.text).toContain('whale oil');
+  const [row] = await search(page, 'Tollbeam fuel');
+  expect(row?.passage.text).toContain('Lamp: Tollbeam; Fuel: colza, refined.');
+  await page.getByTestId('document-row').filter({ hasText: 'lamps.csv' }).getByRole('button', { name: /^Delete/ }).click();
+  await page.getByRole('button', { name: 'Delete for good' }).click();
+  await expect(page.getByTestId('document-row')).toHaveCount(1);
+});

@@ -88,6 +88,15 @@ test('a table is asked for with columns, shows the passage of a value, and is sa
   const text = await readFile(await download.path(), 'utf8');
   expect(text).toContain("'=1+1 <b>hills</b>");
   expect(text).toContain('Teshmoor: It lies on the river Isk');
+  await table.getByText('Compare with the right table').click();
+  const right = 'Town,River,Bridges\nTeshmoor,Isk,2\nKarr,none (the Sool runs in a tunnel),3\n';
+  await table.getByLabel(/^A CSV file/).setInputFiles({ name: 'right.csv', mimeType: 'text/csv', buffer: Buffer.from(right) });
+  const score = page.getByTestId('table-score');
+  // Five of the six cells, one of the two rows.
+  await expect(score).toContainText(/Cells\s*83\.3\s*83\.3/);
+  await expect(score).toContainText(/Rows, by their worst cell\s*50\.0\s*50\.0/);
+  await expect(score.getByRole('status')).toHaveText('Not complete and right in all cells.');
+  await isSound(page, 'table beside the right one');
 });
 
 test('a step is changed by hand and the run goes on from there', async ({ open }) => {
@@ -126,6 +135,11 @@ test('answers are confirmed and corrected, an iteration is plotted, parts and fi
   await page.getByTestId('iterate').click();
   await expect(page.getByRole('img', { name: /by iteration/ })).toBeVisible();
   await expect(page.locator('[data-part=gate]')).toContainText('not accepted');
+  const archive = page.getByTestId('archive');
+  await expect(archive.getByRole('row', { name: /^2/ })).toContainText(/0\.82 3 runs.*0\.67 1 run/);
+  await archive.getByText('Show these runs').click();
+  await expect(archive.getByRole('listitem').first()).toContainText('Where was the founder of Vale Glassworks born?');
+  await isSound(page, 'learning with its archive');
   const bank = page.locator('[data-part=bank]');
   await expect(bank).toContainText('in use');
   await bank.getByRole('checkbox').uncheck();

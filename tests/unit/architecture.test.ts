@@ -84,7 +84,7 @@ function importsWhere(among: readonly Module[], isWrong: (module: Module, import
 function layer(path: string): string {
   const [top = '', second = ''] = path.split('/');
   if (top !== 'src') return top;
-  if (['errors.ts', 'progress.ts'].includes(second)) return 'base';
+  if (['csv.ts', 'errors.ts', 'progress.ts'].includes(second)) return 'base';
   if (path.startsWith('src/ui/lab/')) return 'report';
   if (['main.ts', 'offline.ts', 'launch.ts', 'ui'].includes(second)) return 'ui';
   if (second.endsWith('.ts')) return 'api';
@@ -158,7 +158,7 @@ describe('owners', () => {
     [/^@noble\//, /^src\/(?:corpus\/(?:download|shard)|agent\/calls)\.ts$/],
     [/^preact|^@preact\//, /^src\/(?:ui\/|main\.)/],
     [/^@observablehq\/plot/, /^src\/ui\/lab\/plots\.ts$/],
-    [/^d3-dsv/, /^src\/lab\/datasets\.ts$/],
+    [/^d3-dsv/, /^src\/csv\.ts$/],
     [/^node:/, /^$/],
   ];
 

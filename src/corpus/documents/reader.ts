@@ -37,6 +37,10 @@ const documentReaders: readonly LazyReader[] = [
   { type: 'pdf', accepts: (name, mime) => name.endsWith('.pdf') || mime === 'application/pdf', load: async () => (await import('./pdf.ts')).pdfReader },
   { type: 'html', accepts: (name, mime) => /\.(html?|xhtml)$/.test(name) || mime === 'text/html', load: async () => (await import('./html.ts')).htmlReader },
   { type: 'markdown', accepts: (name, mime) => /\.(md|markdown)$/.test(name) || mime === 'text/markdown', load: async () => (await import('./markdown.ts')).markdownReader },
+  {
+    type: 'text', accepts: (name, mime) => /\.(csv|tsv|tab)$/.test(name) || mime === 'text/csv' || mime === 'text/tab-separated-values',
+    load: async () => (await import('./csv.ts')).csvReader,
+  },
   { type: 'text', accepts: (name, mime) => name.endsWith('.txt') || (mime === 'text/plain' && !/\.\w{1,5}$/.test(name)), load: async () => (await import('./text.ts')).textReader },
 ];
 

@@ -9,6 +9,7 @@ import type { IterationRecord, PartCheck, PartId } from '../../learning/record.t
 import type { App } from '../app.ts';
 import { visibleLine, visibleText } from '../text/display.ts';
 import { formatBytes, formatCount, plural } from '../text/format.ts';
+import { ArchiveMap } from './archive-map.tsx';
 import { ConfirmButton, Notice } from './controls.tsx';
 import { PlotSeries, type Series } from './plot.tsx';
 import '../styles/learning.css';
@@ -107,6 +108,7 @@ function Learned({ app, status }: { readonly app: App; readonly status: Learning
         </ul>
       </section>
       <Iterations iterations={status.iterations} />
+      <Archive app={app} trajectories={status.trajectories} />
       <Exports app={app} />
       <section class="panel" aria-labelledby="forget-heading">
         <h2 id="forget-heading">Forget</h2>
@@ -199,7 +201,7 @@ function Iterations({ iterations }: { readonly iterations: readonly IterationRec
     <section class="panel" aria-labelledby="iterations-heading">
       <h2 id="iterations-heading">Iterations</h2>
       <PlotSeries series={seriesOf(iterations)} label="Scores on questions held back, by iteration" />
-      <div class="table-scroll" role="region" aria-labelledby="iterations-heading" tabIndex={0}>
+      <div class="table-scroll" role="region" aria-label="Iterations in a table" tabIndex={0}>
         <table class="figures iterations">
           <thead>
             <tr>
@@ -229,6 +231,12 @@ function Iterations({ iterations }: { readonly iterations: readonly IterationRec
       <p class="section-note">Evidence gain: how much likelier the right answer is with the passages than without, as a difference of log-likelihoods.</p>
     </section>
   );
+}
+
+/** Read anew whenever there are more or fewer kept runs. */
+function Archive({ app, trajectories }: { readonly app: App; readonly trajectories: number }) {
+  useEffect(() => void app.readArchive(), [trajectories]);
+  return <ArchiveMap cells={app.archive.value} />;
 }
 
 const fileNotes: readonly (readonly [RegExp, string])[] = [

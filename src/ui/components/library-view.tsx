@@ -4,22 +4,29 @@ import type { CorpusStatus, DocumentStatus } from '../../api.ts';
 import type { App, ImportView } from '../app.ts';
 import { visibleLine } from '../text/display.ts';
 import { formatBytes, formatCount, plural } from '../text/format.ts';
-import { privacy } from '../text/privacy.ts';
 import { ConfirmButton, Notice, ProgressLine } from './controls.tsx';
 import { Icon } from './icon.tsx';
+import { Privacy } from './privacy.tsx';
 
 const states: Readonly<Record<CorpusStatus['state'], string>> = { complete: 'Ready', partial: 'Paused, not searched yet', importing: 'Importing', failed: 'Not usable' };
 const documentTypes: Readonly<Record<DocumentStatus['type'], string>> = { text: 'Text', markdown: 'Markdown', html: 'HTML', pdf: 'PDF' };
-const accepted = '.txt,.md,.markdown,.html,.htm,.pdf,text/plain,text/markdown,text/html,application/pdf';
+const accepted = '.txt,.md,.markdown,.html,.htm,.pdf,.csv,.tsv,text/plain,text/csv,text/markdown,text/html,application/pdf';
 
 export function LibraryView({ app }: { readonly app: App }) {
-  useEffect(() => app.refreshStorage(), []);
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    app.refreshStorage();
+    // This view may come later than others, so it takes the focus itself.
+    heading.current?.focus({ preventScroll: true });
+  }, []);
   const shards = app.corpora.value.filter((corpus) => corpus.kind === 'shard');
   const hasDemo = shards.some((corpus) => corpus.sourceUrl === app.firstShard);
   const pending = [...app.imports.value.values()].filter((item) => !shards.some((corpus) => corpus.sourceUrl === item.url));
   return (
     <div class="page" data-testid="library">
-      <h1 tabIndex={-1}>Library</h1>
+      <h1 ref={heading} tabIndex={-1}>
+        Library
+      </h1>
       <section class="panel" aria-labelledby="shards-heading">
         <div class="section-head">
           <h2 id="shards-heading">Shards</h2>
@@ -42,18 +49,6 @@ export function LibraryView({ app }: { readonly app: App }) {
         <h2 id="leaves-heading">What leaves this device</h2>
         <Privacy app={app} />
       </section>
-    </div>
-  );
-}
-
-/** The same words wherever the page says it; while an own server answers, it says that instead. */
-export function Privacy({ app }: { readonly app: App }) {
-  const endpoint = app.endpoint.value;
-  return (
-    <div class="prose">
-      {endpoint === null ? <p>{privacy.nothing}</p> : <Notice tone="warn">{`${privacy.endpoint} In use now: ${visibleLine(endpoint.label)}.`}</Notice>}
-      <p>{privacy.downloads}</p>
-      {endpoint === null ? <p>{privacy.endpoint}</p> : null}
     </div>
   );
 }
@@ -205,7 +200,7 @@ function Documents({ app }: { readonly app: App }) {
         }}
       >
         <Icon name="file" />
-        <p>Drop .txt, .md, .html or .pdf files here</p>
+        <p>Drop .txt, .md, .html, .pdf or .csv files here</p>
         <input
           ref={picker}
           id="document-files"
@@ -224,6 +219,7 @@ function Documents({ app }: { readonly app: App }) {
           Choose files
         </button>
       </div>
+      <PasteForm app={app} disabled={adding.isActive} />
       {adding.isActive ? (
         <div class="row row-grow">
           {adding.progress === null ? <p class="working">Reading</p> : <ProgressLine progress={adding.progress} label="Adding documents" />}
@@ -247,6 +243,40 @@ function Documents({ app }: { readonly app: App }) {
         ))}
       </ul>
     </section>
+  );
+}
+
+/** Text from anywhere: a page that cannot be saved, notes, the results of another search. */
+function PasteForm({ app, disabled }: { readonly app: App; readonly disabled: boolean }) {
+  const [title, setTitle] = useState('');
+  const [text, setText] = useState('');
+  return (
+    <details class="more">
+      <summary>Paste text</summary>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          const name = title.trim().replace(/[\\/:]/g, ' ') || 'Pasted text';
+          void app.addDocuments([new File([text], `${name}.txt`, { type: 'text/plain' })]);
+          setTitle('');
+          setText('');
+        }}
+      >
+        <label class="field-label" for="paste-title">
+          Title
+        </label>
+        <input id="paste-title" class="field" type="text" dir="auto" autocomplete="off" maxLength={200} value={title} onInput={(event) => setTitle(event.currentTarget.value)} />
+        <label class="field-label" for="paste-text">
+          Text
+        </label>
+        <textarea id="paste-text" class="field" rows={6} dir="auto" value={text} onInput={(event) => setText(event.currentTarget.value)} />
+        <div class="row">
+          <button type="submit" class="button button-plain" disabled={disabled || text.trim() === ''}>
+            Add the text
+          </button>
+        </div>
+      </form>
+    </details>
   );
 }
 

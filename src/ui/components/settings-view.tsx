@@ -2,7 +2,7 @@
 import type { App } from '../app.ts';
 import { efforts, themes, type Preferences } from '../preferences.ts';
 import { effortLabels } from '../run-options.ts';
-import { Privacy } from './library-view.tsx';
+import { Privacy } from './privacy.tsx';
 
 const themeLabels: Readonly<Record<Preferences['theme'], string>> = { system: 'As the system', light: 'Light', dark: 'Dark' };
 

@@ -5,6 +5,7 @@ import type { RunView } from '../state.ts';
 import { cellKey, tableAsCsv, tableProgress, type TableView as Table } from '../table-state.ts';
 import { visibleLine } from '../text/display.ts';
 import { formatCount, plural } from '../text/format.ts';
+import { TableScore } from './later.ts';
 import '../styles/table.css';
 
 /** `name.csv` from a question. */
@@ -56,6 +57,7 @@ export function TableView({ app, run, table }: { readonly app: App; readonly run
         <CsvLink table={table} name={csvName(run.question)} />
         <p class="section-note">A value that is a button shows the passage it rests on.</p>
       </div>
+      <Compare table={table} />
     </section>
   );
 }
@@ -87,6 +89,23 @@ function Cell({ app, table, row, column, isLive }: CellProps) {
       <bdi>{value}</bdi>
       <span class="visually-hidden">, show the passage</span>
     </button>
+  );
+}
+
+/** Against a table that is known to be right. */
+function Compare({ table }: { readonly table: Table }) {
+  const [gold, setGold] = useState<string | null>(null);
+  const rows = table.rows.map((key, row) => [key, ...table.columns.map((_, column) => table.cells.get(cellKey(row, column))?.value ?? '')]);
+  return (
+    <details class="more">
+      <summary>Compare with the right table</summary>
+      <p>
+        <label>
+          A CSV file, its first column the names <input type="file" accept=".csv,text/csv" onChange={(event) => void event.currentTarget.files?.[0]?.text().then(setGold)} />
+        </label>
+      </p>
+      {gold === null ? null : <TableScore gold={gold} ours={{ head: ['Name', ...table.columns], rows }} />}
+    </details>
   );
 }
 

@@ -41,6 +41,24 @@ describe('choice and limits', () => {
   });
 });
 
+describe('tables of text', () => {
+  const text = async (name: string, content: string, type = ''): Promise<readonly (readonly [string, string])[]> =>
+    (await read(name, content, type)).sections.map((section) => [section.heading, section.text]);
+
+  it('names the column of every cell, a row a line, and leaves empty cells and rows out', async () => {
+    expect(await text('towns.csv', '\uFEFFName,Height,Note\r\nKarr,920 m,"on a hill, ""old"""\r\n,,\r\nTeshmoor,,\r\n')).toEqual([
+      ['Name, Height, Note', 'Name: Karr; Height: 920 m; Note: on a hill, "old".\nName: Teshmoor.'],
+    ]);
+    expect(await text('towns.tsv', 'Name\tRiver\nTeshmoor\tIsk, lower')).toEqual([['Name, River', 'Name: Teshmoor; River: Isk, lower.']]);
+    expect(await text('export', 'Name,River\nTeshmoor,Isk', 'text/csv')).toEqual([['Name, River', 'Name: Teshmoor; River: Isk.']]);
+  });
+
+  it('of one row only keeps that row, and cells beyond the head', async () => {
+    expect(await text('a.csv', 'Karr,920')).toEqual([['', 'Karr; 920']]);
+    expect(await text('a.csv', 'Name\nKarr,920')).toEqual([['Name', 'Name: Karr; 920.']]);
+  });
+});
+
 describe('text', () => {
   const words = 'Zoë naïve — “quoted” €5';
   const utf16 = (text: string, littleEndian: boolean, mark: boolean): Uint8Array<ArrayBuffer> => {

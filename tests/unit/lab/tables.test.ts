@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { dayOf, overRuns, scoreCell, scoreTable, type TableColumn } from '../../../src/lab/tables.ts';
+import { dayOf, overRuns, scoreAgainst, scoreCell, scoreTable, type TableColumn } from '../../../src/lab/tables.ts';
 
 const columns: readonly TableColumn[] = [
   { name: 'works', metric: { kind: 'exact' }, isKey: true },
@@ -59,4 +59,16 @@ describe('METHODS §14.13: WideSearch scores', () => {
     expect(overRuns([0, 0.5, 1])).toEqual({ mean: 0.5, max: 1 });
     expect(overRuns([])).toBe(null);
   });
+});
+
+it('scores a table against the right one: columns by name, rows by the first, cells as their column asks', () => {
+  const gold = { head: ['Town', 'Founded', 'Height', 'Site', 'River'], rows: [['Karr', '3 May 1790', '1,920', 'https://karr.example/', 'Isk'], ['Teshmoor', '1811-02-01', '12', 'http://www.tesh.example', 'Isk']] };
+  const ours = { head: ['Name', 'height', 'FOUNDED', 'site'], rows: [['Karr', '1920', '1790-05-03', 'karr.example'], ['Teshmoor', '13', 'February 1, 1811', 'tesh.example/'], ['Norrow', '1', '', '']] };
+  const { scores, missing } = scoreAgainst(gold, ours);
+  expect(missing).toEqual(['River']);
+  // Right: both names, both dates, one height, both addresses; three rows of five columns here, two of five there.
+  expect(scores.item).toEqual({ precision: 7 / 15, recall: 7 / 10, f1: (2 * (7 / 15) * 0.7) / (7 / 15 + 0.7) });
+  expect(scores.row).toEqual({ precision: 0, recall: 0, f1: 0 });
+  expect(scores.success).toBe(0);
+  expect(scoreAgainst(gold, gold).scores).toMatchObject({ item: { f1: 1 }, row: { f1: 1 }, success: 1 });
 });
