@@ -1,6 +1,7 @@
 /** A public table of methods from the summaries of agent runs: one part a set and model, with intervals, paired tests and the commands that made it. */
 import * as v from 'valibot';
 import { methods } from '../../src/agent/methods/registry.ts';
+import { holm, mcNemarExact, wilson } from '../../src/lab/statistics.ts';
 
 const share = v.nullable(v.number());
 const interval = v.nullable(v.tuple([v.number(), v.number(), v.number()]));
@@ -26,9 +27,39 @@ export type TableSummary = v.InferOutput<typeof tableSummarySchema>;
 
 const order = new Map(methods.map(({ id }, i) => [id, i]));
 
-/** The parts in the order of `summaries`; rows by EM, then F1. The same summaries give the same text. */
+/** Of several summaries first all together, then the parts in their order; rows by EM, then F1. The same summaries give the same text. */
 export function methodsTable(summaries: readonly TableSummary[]): string {
-  return summaries.map(part).join('\n');
+  return [...(summaries.length > 1 ? [together(summaries)] : []), ...summaries.map(part)].join('\n');
+}
+
+/** Questions of all summaries pooled by method: means weighted by questions, Wilson's interval, McNemar's test over the pairs of all of them. */
+function together(summaries: readonly TableSummary[]): string {
+  const labels = [...new Set(summaries.flatMap(({ systems }) => Object.keys(systems)))];
+  const base = summaries[0]?.comparisons[0]?.a ?? null;
+  const rows = labels.map((label) => {
+    const own = summaries.flatMap(({ systems }) => systems[label] ?? []);
+    const n = own.reduce((sum, row) => sum + row.n, 0);
+    const pooled = (value: (row: (typeof own)[number]) => number): number => own.reduce((sum, row) => sum + value(row) * row.n, 0) / n;
+    const pairs = summaries.flatMap(({ comparisons }) => comparisons.filter(({ a, b }) => a === base && b === label));
+    const [onlyBase, onlyThis] = [pairs.reduce((sum, { em }) => sum + em.onlyA, 0), pairs.reduce((sum, { em }) => sum + em.onlyB, 0)];
+    const failed = own.reduce((sum, row) => sum + row.failed, 0);
+    return {
+      label, n, failed, em: pooled(({ em }) => em), f1: pooled(({ f1 }) => f1), calls: pooled(({ llmCalls }) => llmCalls), tokens: pooled(({ promptTokens }) => promptTokens),
+      searches: pooled(({ searches }) => searches), onlyBase, onlyThis, p: mcNemarExact(onlyBase, onlyThis),
+    };
+  }).toSorted((a, b) => b.em - a.em || b.f1 - a.f1);
+  const others = rows.filter(({ label }) => label !== base);
+  const adjusted = new Map(holm(others.map(({ p }) => p)).map(({ adjusted: value }, i) => [others[i]?.label, value]));
+  const lines = rows.map((row) => {
+    const [, low, high] = wilson(Math.round(row.em * row.n), row.n) ?? [];
+    const versus = row.label === base ? ['this', ''] : [`${row.onlyThis}, ${row.onlyBase}`, `${points(row.p)} (${points(adjusted.get(row.label) ?? null)})`];
+    const name = `\`${row.label}\`${row.failed === 0 ? '' : `, ${row.failed} failed`}`;
+    const cells = [name, row.n, `${points(row.em)} [${points(low ?? null)}, ${points(high ?? null)}]`, points(row.f1), row.calls.toFixed(1),
+      Math.round(row.tokens).toLocaleString('en'), row.searches.toFixed(1), ...(base === null ? [] : versus)];
+    return `| ${cells.join(' | ')} |`;
+  });
+  const head = ['method', 'n', 'EM [95 %]', 'F1', 'calls', 'prompt tokens', 'searches', ...(base === null ? [] : [`only this right, only \`${base}\``, 'p (Holm)'])];
+  return ['## All together', '', `| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`, ...lines, ''].join('\n');
 }
 
 function part({ systems, comparisons, run }: TableSummary): string {

@@ -29,5 +29,20 @@ test('a row a method, best first, with the difference to the first system turned
 test('without comparisons there is no column for them; a summary without systems gives nothing', () => {
   const text = methodsTable([{ ...summary, comparisons: [] }, { ...summary, systems: {} }]);
   expect(text).not.toContain('Holm');
-  expect(text.match(/^## /gm)).toHaveLength(1);
+  expect(text.match(/^## /gm)).toEqual(['## ', '## ']);
+});
+
+test('several sets are told all together first: means by questions, and the pairs of all of them', () => {
+  const other: TableSummary = {
+    ...summary, systems: { rag: system('rag', 0, { n: 4, f1: 0 }), foray: system('foray', 1, { n: 4 }) },
+    comparisons: [{ a: 'foray', b: 'rag', n: 4, em: { difference: [1, 1, 1], onlyA: 4, onlyB: 0, mcnemar: 0.125, holm: 0.125 } }],
+  };
+  const lines = methodsTable([summary, other]).split('\n');
+  expect(lines.slice(0, 7)).toEqual([
+    '## All together', '',
+    '| method | n | EM [95 %] | F1 | calls | prompt tokens | searches | only this right, only `foray` | p (Holm) |', '|---|---|---|---|---|---|---|---|---|',
+    '| `foray` | 12 | .667 [.391, .862] | .667 | 2.0 | 1,234 | 1.0 | this |  |',
+    '| `direct`, 1 failed | 7 | .250 [.082, .641] | .300 | 2.0 | 1,234 | 1.0 | 0, 0 | 1.000 (1.000) |',
+    '| `rag` | 12 | .167 [.047, .448] | .167 | 2.0 | 1,234 | 1.0 | 1, 7 | .070 (.141) |',
+  ]);
 });
