@@ -44,8 +44,8 @@ function together(summaries: readonly TableSummary[]): string {
     const [onlyBase, onlyThis] = [pairs.reduce((sum, { em }) => sum + em.onlyA, 0), pairs.reduce((sum, { em }) => sum + em.onlyB, 0)];
     const failed = own.reduce((sum, row) => sum + row.failed, 0);
     return {
-      label, n, failed, em: pooled(({ em }) => em), f1: pooled(({ f1 }) => f1), calls: pooled(({ llmCalls }) => llmCalls), tokens: pooled(({ promptTokens }) => promptTokens),
-      searches: pooled(({ searches }) => searches), onlyBase, onlyThis, p: mcNemarExact(onlyBase, onlyThis),
+      label, n, failed, onlyBase, onlyThis, p: mcNemarExact(onlyBase, onlyThis), em: pooled(({ em }) => em), f1: pooled(({ f1 }) => f1),
+      calls: pooled(({ llmCalls }) => llmCalls), tokens: pooled(({ promptTokens }) => promptTokens), searches: pooled(({ searches }) => searches),
     };
   }).toSorted((a, b) => b.em - a.em || b.f1 - a.f1);
   const others = rows.filter(({ label }) => label !== base);
