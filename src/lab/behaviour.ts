@@ -140,6 +140,14 @@ export function costAwareF1(f1: number, searches: number, least: number, lambda 
   return f1 * Math.exp(-lambda * Math.max(0, searches - least));
 }
 
+/**
+ * F1 behind the gate of SearchLLM (METHODS §4.23): quality counts only where the bottom line holds. Here: the answer has quotes and every one of them stands word for
+ * word in its passage; anything else is worth 0.
+ */
+export function gatedF1(f1: number, quoteValidity: number | null): number {
+  return quoteValidity === 1 ? f1 : 0;
+}
+
 /** SmartSearch's SE: mean of F1 over the number of searches; a run without one counts as one. null without items. */
 export function searchEfficiency(items: readonly { readonly f1: number; readonly searches: number }[]): number | null {
   return meanOrNull(items.map(({ f1, searches }) => f1 / Math.max(1, searches)));

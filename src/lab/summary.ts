@@ -3,7 +3,7 @@
  * and what disturbances cost. Pure. A system is what stands in one row of a table: method, model, corpus, setting and data set; seeds are pooled.
  */
 import { answerTokens } from './metrics.ts';
-import { budgetCurve, overlapOf, searchEfficiency, searchQuality, selfKnowledge, type BudgetCurve, type SelfKnowledge } from './behaviour.ts';
+import { budgetCurve, gatedF1, overlapOf, searchEfficiency, searchQuality, selfKnowledge, type BudgetCurve, type SelfKnowledge } from './behaviour.ts';
 import type { FailureClass } from './diagnosis.ts';
 import type { ItemRecord, RunRecord } from './record.ts';
 import {
@@ -94,6 +94,8 @@ export interface SystemSummary extends SystemKey {
   readonly searchEfficiency: number | null;
   readonly searchQuality: number | null;
   readonly costAwareF1: number;
+  /** F1 of answers whose quotes all stand; others count 0. */
+  readonly gatedF1: number;
   /** Against the system's closed-book twin (method `direct`, everything else alike); null where it was not run. */
   readonly selfKnowledge: SelfKnowledge | null;
   /** EM within b searches. */
@@ -276,6 +278,7 @@ function summariseSystem(items: readonly ItemRecord[], closedBook: ReadonlyMap<s
     searchEfficiency: searchEfficiency(items.map(({ scores, cost }) => ({ f1: scores.f1, searches: cost.searches }))),
     searchQuality: searchQuality(items.filter(({ scores }) => scores.trajectory !== null).map(({ scores }) => ({ isRight: scores.em === 1, good: scores.goodQueries }))),
     costAwareF1: over(({ scores }) => scores.caf),
+    gatedF1: over(({ scores }) => gatedF1(scores.f1, scores.quoteValidity)),
     selfKnowledge: selfKnowledge(pairs),
     budget: budgetCurve(items.map(({ scores, cost }) => ({ score: scores.em, searches: cost.searches })),
       Math.min(12, Math.max(...items.map(({ cost }) => cost.searches)))),

@@ -194,7 +194,7 @@ function Details({ systems }: { readonly systems: Systems }) {
           name, share('repeated queries', (s) => s.repetition), share('new passages a search', (s) => s.novelty), share('CTAR', (s) => s.ctar), share('over-search',
             (s) => s.selfKnowledge?.overSearch),
           share('under-search', (s) => s.selfKnowledge?.underSearch), share('self-knowledge F1', (s) => s.selfKnowledge?.f1), share('SE',
-            (s) => s.searchEfficiency), share('SQ', (s) => s.searchQuality), share('cost-aware F1', (s) => s.costAwareF1),
+            (s) => s.searchEfficiency), share('SQ', (s) => s.searchQuality), share('cost-aware F1', (s) => s.costAwareF1), share('F1 with quotes that stand', (s) => s.gatedF1),
           share('area under budget', (s) => s.budget?.area), share('cached prompt tokens', (s) => s.cachedTokens), value('output tokens', (s) => s.outputTokens,
             0), value('own time a step, ms', (s) => s.overheadMsPerStep),
           { name: 'moves', cell: ([, s]) => Object.entries(s.moves).map(([move, n]) => `${move} ${n}`).join(', ') },

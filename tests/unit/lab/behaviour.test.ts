@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
-  budgetCurve, costAwareF1, ctar, entityScores, moveOf, overlapOf, scoreBehaviour, searchEfficiency, searchQuality, selfKnowledge, stepRewards, tfIdfCloseness, type SearchStep,
+  budgetCurve, costAwareF1, ctar, entityScores, gatedF1, moveOf, overlapOf, scoreBehaviour, searchEfficiency, searchQuality, selfKnowledge, stepRewards, tfIdfCloseness, type SearchStep,
 } from '../../../src/lab/behaviour.ts';
 import { toyPassages } from '../../fixtures/toy.ts';
 
@@ -87,6 +87,10 @@ describe('what searching costs', () => {
   test('cost-aware F1: e^(−.1) for one search too many, nothing for saving', () => {
     expect(costAwareF1(0.8, 3, 2)).toBeCloseTo(0.8 * Math.exp(-0.1));
     expect(costAwareF1(0.8, 1, 2)).toBe(0.8);
+  });
+
+  test('gated F1: nothing without quotes, or where one does not stand', () => {
+    expect([gatedF1(0.8, 1), gatedF1(0.8, 0.5), gatedF1(0.8, null)]).toEqual([0.8, 0, 0]);
   });
 
   test('SE: mean of F1 a search', () => {
