@@ -257,9 +257,12 @@ function PasteForm({ app, disabled }: { readonly app: App; readonly disabled: bo
         onSubmit={(event) => {
           event.preventDefault();
           const name = title.trim().replace(/[\\/:]/g, ' ') || 'Pasted text';
-          void app.addDocuments([new File([text], `${name}.txt`, { type: 'text/plain' })]);
-          setTitle('');
-          setText('');
+          void app.addDocuments([new File([text], `${name}.txt`, { type: 'text/plain' })]).then(() => {
+            // What could not be added stays in the form.
+            if (app.adding.value.failures.length > 0) return;
+            setTitle('');
+            setText('');
+          });
         }}
       >
         <label class="field-label" for="paste-title">
