@@ -173,10 +173,10 @@ export class Tools {
   }
 
   /**
-   * The same run by another model, sampled otherwise, or with no memory of what was searched before. Limits, cost, state and events are shared; passages
+   * The same run by another model or none, sampled otherwise, or with no memory of what was searched before. Limits, cost, state and events are shared; passages
    * seen and queries tried are its own where `fresh` is set.
    */
-  with(change: { readonly sampling?: Sampling; readonly llm?: Llm; readonly fresh?: boolean; readonly question?: string }): Tools {
+  with(change: { readonly sampling?: Sampling; readonly llm?: Llm | null; readonly fresh?: boolean; readonly question?: string }): Tools {
     const sampling = change.sampling ?? this.options.sampling;
     const other = new Tools(change.question ?? this.question, change.llm === undefined ? this.deps : { ...this.deps, llm: change.llm }, this.signal, this.publish, {
       ...this.options, ledger: this.#ledger, ...(sampling === undefined ? {} : { sampling }),

@@ -53,7 +53,9 @@ export const extractive: Method = {
   kind: 'baseline',
   source: 'Foray: the mode without a model',
   differences: 'No paper: sentences are copied from the passages, no answer is written.',
-  run: async (tools) => {
+  run: async (given) => {
+    // A model may be loaded all the same; this way does without it.
+    const tools = given.with({ llm: null });
     const stated = await answerByForm(tools);
     if (stated !== null) return stated;
     const { hits } = await tools.search(0, tools.question);

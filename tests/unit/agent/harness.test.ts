@@ -383,6 +383,16 @@ describe('the other methods', () => {
     expect(last(events, 'runFinished').cost.searches).toBe(0);
   });
 
+  it('extractive: no model is asked, also where one is loaded', async () => {
+    for (const question of ['Where was the father of Orrin Vale born?', 'When did the founder of Vale Glassworks die?']) {
+      const run = start('extractive', { question, settings: { byCode: true } });
+      const events = await collect(run.events);
+      checkStream(events);
+      expect(run.llm.requests).toEqual([]);
+      expect(last(events, 'runFinished').cost.llmCalls).toBe(0);
+    }
+  });
+
   it('extractive: sentences copied from passages, never a short answer, no model needed', async () => {
     const events = await collect(start('extractive', { deps: { llm: null } }).events);
     checkStream(events);
