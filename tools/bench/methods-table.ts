@@ -52,7 +52,7 @@ function together(summaries: readonly TableSummary[]): string {
   const adjusted = new Map(holm(others.map(({ p }) => p)).map(({ adjusted: value }, i) => [others[i]?.label, value]));
   const lines = rows.map((row) => {
     const [, low, high] = wilson(Math.round(row.em * row.n), row.n) ?? [];
-    const versus = row.label === base ? ['this', ''] : [`${row.onlyThis}, ${row.onlyBase}`, `${points(row.p)} (${points(adjusted.get(row.label) ?? null)})`];
+    const versus = row.label === base ? ['this', ''] : [`${row.onlyThis}, ${row.onlyBase}`, `${probability(row.p)} (${probability(adjusted.get(row.label) ?? 1)})`];
     const name = `\`${row.label}\`${row.failed === 0 ? '' : `, ${row.failed} failed`}`;
     const cells = [name, row.n, `${points(row.em)} [${points(low ?? null)}, ${points(high ?? null)}]`, points(row.f1), row.calls.toFixed(1),
       Math.round(row.tokens).toLocaleString('en'), row.searches.toFixed(1), ...(base === null ? [] : versus)];
@@ -73,7 +73,7 @@ function part({ systems, comparisons, run }: TableSummary): string {
     const found = comparisons.find(({ a, b }) => a === base && b === label)?.em;
     if (found === undefined || found.difference === null) return label === base ? 'this' : '–';
     const [mean, low, high] = found.difference;
-    return `${signed(-mean)} [${signed(-high)}, ${signed(-low)}], p ${points(found.mcnemar)} (${points(found.holm)})`;
+    return `${signed(-mean)} [${signed(-high)}, ${signed(-low)}], p ${probability(found.mcnemar)} (${probability(found.holm)})`;
   };
   const lines = rows.map(([label, row]) => {
     const em = row.intervals.em === null ? points(row.em) : `${points(row.em)} [${row.intervals.em.slice(1).map(points).join(', ')}]`;
@@ -94,6 +94,8 @@ function part({ systems, comparisons, run }: TableSummary): string {
 function points(value: number | null): string {
   return value === null ? '–' : value.toFixed(3).replace(/^0\./, '.');
 }
+
+const probability = (p: number): string => (p < 0.001 ? '< .001' : points(p));
 
 function signed(value: number): string {
   return `${value < 0 ? '−' : '+'}${points(Math.abs(value))}`;

@@ -20,15 +20,15 @@ export async function methodsCommand(args: string[]): Promise<string> {
 /** The page in full; the same registry and summaries give the same text. */
 function methodsPage(summaries: readonly TableSummary[]): string {
   const measured = (id: string): string => {
-    const cells = summaries.flatMap(({ systems }) =>
-      Object.values(systems)
-        .filter(({ method }) => method === id)
-        .map(({ dataset, llm, setting, n, em, f1, llmCalls, promptTokens }) => {
-          const where = [dataset, llm.replace(/^.*[#:]/, ''), ...(setting === 'default' ? [] : [setting])].join(', ');
-          return `${where}: EM ${percent(em)}, F1 ${percent(f1)} (n ${n}; ${llmCalls.toFixed(1)} calls, ${Math.round(promptTokens)} prompt tokens)`;
-        }),
-    );
-    return cells.length === 0 ? 'not measured yet' : cells.join('; ');
+    const cells = new Map<string, { readonly n: number; readonly text: string }>();
+    const systems = summaries.flatMap((summary) => Object.values(summary.systems).filter(({ method }) => method === id));
+    for (const { dataset, llm, setting, n, em, f1, llmCalls, promptTokens } of systems) {
+      const where = [dataset, llm.replace(/^.*[#:]/, ''), ...(setting === 'default' ? [] : [setting])].join(', ');
+      // Of the same measured twice the larger counts.
+      if (n <= (cells.get(where)?.n ?? 0)) continue;
+      cells.set(where, { n, text: `${where}: EM ${percent(em)}, F1 ${percent(f1)} (n ${n}; ${llmCalls.toFixed(1)} calls, ${Math.round(promptTokens)} prompt tokens)` });
+    }
+    return cells.size === 0 ? 'not measured yet' : [...cells.values()].map(({ text }) => text).join('; ');
   };
   const rows = (kinds: readonly string[]): string =>
     methods
