@@ -41,7 +41,8 @@ function methodsPage(summaries: readonly TableSummary[]): string {
 Every method runs in the same harness over the same tools, corpus, retriever and model, and yields the same events; the page and \`npm run bench -- agent --methods ID,…\` offer all of them.
 None is trained here: what is re-implemented are the procedures at run time and the objectives as metrics, so no figure below is a reproduction of a paper's.
 
-This page is written by \`npm run bench -- methods --write --results SUMMARY.json,…\`, from the registry and from the summaries that \`npm run bench -- agent\` leaves.
+This page is written by \`npm run bench -- methods --write --results SUMMARY.json,…\`, from the registry and from summaries that \`npm run bench -- agent\` leaves: those in
+\`bench/results/methods\`. Side by side, with intervals and paired tests: [bench/results/methods.md](../bench/results/methods.md). Rows of a few questions say what a method costs, not how good it is.
 
 ## The default
 
