@@ -4,7 +4,7 @@
  * be is an `AppError` that names file and line.
  */
 import * as v from 'valibot';
-import { csvRows } from '../csv.ts';
+import { csvRows, isFilled } from '../csv.ts';
 import { AppError } from '../errors.ts';
 import type { GoldPassage, SupportFact } from './metrics.ts';
 
@@ -315,7 +315,7 @@ function tableRows(text: string, name: string): Row[] {
   if (question < 0 || answer < 0) throw new AppError('lab/bad-row',
     { file: name, unit: 'Row', line: 1, what: 'the head of a table', reason: 'it needs the columns question and answer' });
   return rows.flatMap((cells, i) => {
-    if (cells.every((cell) => cell.trim() === '')) return [];
+    if (!isFilled(cells)) return [];
     const cell = (title: string): string => cells[column(title)]?.trim() ?? '';
     const value = {
       question: cells[question]?.trim() ?? '',

@@ -83,7 +83,6 @@ export async function runAgentBench(options: AgentOptions, signal: AbortSignal):
     if (matrix.models.includes('none') && methodById(id)?.needsLlm === true) throw new Error(`The method ${id} needs a language model: give --llm.`);
   }
   const models = await Promise.all(matrix.models.map(chooseLlm));
-  for (const model of models) await checkServed(model, signal);
   const settings = settingsOf(matrix);
   const sets = await Promise.all(matrix.questions.map(async (set) => {
     const isDemo = set.file === 'demo';
@@ -285,6 +284,7 @@ async function openPages(llm: LlmChoice, corpus: BenchCorpus, options: AgentOpti
     say(`The shard was made with the embedder ${corpus.embedder ?? 'none'}, not ${matrix.embedder}: searching goes by words only.`);
   }
   const store = storeOf(matrix);
+  await checkServed(llm, signal);
   const { site, setup } = await openBench(corpus, llm, options, say);
   const drivers = Array.from({ length: matrix.pages }, () => createPageDriver({ ...setup, store }));
   const close = async (): Promise<void> => {

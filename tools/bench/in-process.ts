@@ -14,13 +14,14 @@ import { createScriptedLlm } from '../../src/engine/backends/scripted.ts';
 import type { Llm } from '../../src/engine/llm.ts';
 import { withExperiment } from '../../src/lab/experiment.ts';
 import type { Ask } from '../../src/lab/runner.ts';
-import type { LlmChoice } from './site.ts';
+import { checkServed, type LlmChoice } from './site.ts';
 
 /** The model of a command, in this process. */
 export async function openNodeLlm(choice: LlmChoice, slots: number, signal: AbortSignal): Promise<Llm | null> {
   const { page, extra, spec } = choice;
   if (page === null) return null;
   if (page.kind === 'endpoint') {
+    await checkServed(choice, signal);
     return openHttp(
       { backend: 'http', modelId: page.model, label: page.model, contextTokens: 4096, threads: 1, useGpu: false, slots, files: {}, endpoint: { url: page.url, model: page.model } },
       { signal, onProgress: () => undefined },

@@ -35,7 +35,7 @@ import { root } from '../setup.mjs';
 import { hashIds, loadQuestions, namesOf, openCorpus } from './corpora.ts';
 import { openNodeCorpus } from './corpus.ts';
 import { openNodeLlm } from './in-process.ts';
-import { checkServed, chooseLlm } from './site.ts';
+import { chooseLlm } from './site.ts';
 
 interface LearnBenchOptions {
   readonly questions: string;
@@ -258,9 +258,7 @@ function learnQuestion(question: Question): LearnQuestion {
 }
 
 async function openModel(spec: string, cache: CallCache, signal: AbortSignal): Promise<Llm | null> {
-  const choice = await chooseLlm(spec);
-  await checkServed(choice, signal);
-  const llm = await openNodeLlm(choice, 1, signal);
+  const llm = await openNodeLlm(await chooseLlm(spec), 1, signal);
   return llm === null ? null : recallingLlm(llm, cache);
 }
 

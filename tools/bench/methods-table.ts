@@ -1,6 +1,5 @@
 /** A public table of methods from the summaries of agent runs: one part a set and model, with intervals, paired tests and the commands that made it. */
 import * as v from 'valibot';
-import { methods } from '../../src/agent/methods/registry.ts';
 import { holm, mcNemarExact, wilson } from '../../src/lab/statistics.ts';
 
 const share = v.nullable(v.number());
@@ -11,21 +10,19 @@ export const tableSummarySchema = v.object({
   systems: v.record(
     v.string(),
     v.object({
-      method: v.string(), dataset: v.string(), llm: v.string(), setting: v.string(), corpus: v.string(), n: v.number(), failed: v.number(),
-      em: v.number(), f1: v.number(), acc: v.number(), supportRecall: share, quoteValidity: share, silent: v.number(),
+      method: v.string(), dataset: v.string(), llm: v.string(), setting: v.string(), n: v.number(), failed: v.number(),
+      em: v.number(), f1: v.number(), acc: v.number(), supportRecall: share, quoteValidity: share,
       llmCalls: v.number(), promptTokens: v.number(), cachedTokens: share, searches: v.number(),
       intervals: v.object({ em: interval }),
     }),
   ),
   comparisons: v.array(v.object({
-    a: v.string(), b: v.string(), n: v.number(),
+    a: v.string(), b: v.string(),
     em: v.object({ difference: interval, onlyA: v.number(), onlyB: v.number(), mcnemar: v.number(), holm: v.number() }),
   })),
   run: v.object({ command: v.string() }),
 });
 export type TableSummary = v.InferOutput<typeof tableSummarySchema>;
-
-const order = new Map(methods.map(({ id }, i) => [id, i]));
 
 /** Of several summaries first all together, then the parts in their order; rows by EM, then F1. The same summaries give the same text. */
 export function methodsTable(summaries: readonly TableSummary[]): string {
@@ -56,14 +53,14 @@ function together(summaries: readonly TableSummary[]): string {
     const name = `\`${row.label}\`${row.failed === 0 ? '' : `, ${row.failed} failed`}`;
     const cells = [name, row.n, `${points(row.em)} [${points(low ?? null)}, ${points(high ?? null)}]`, points(row.f1), row.calls.toFixed(1),
       Math.round(row.tokens).toLocaleString('en'), row.searches.toFixed(1), ...(base === null ? [] : versus)];
-    return `| ${cells.join(' | ')} |`;
+    return cells;
   });
   const head = ['method', 'n', 'EM [95 %]', 'F1', 'calls', 'prompt tokens', 'searches', ...(base === null ? [] : [`only this right, only \`${base}\``, 'p (Holm)'])];
-  return ['## All together', '', `| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`, ...lines, ''].join('\n');
+  return ['## All together', '', ...tableLines(head, lines), ''].join('\n');
 }
 
 function part({ systems, comparisons, run }: TableSummary): string {
-  const rows = Object.entries(systems).toSorted(([, a], [, b]) => b.em - a.em || b.f1 - a.f1 || (order.get(a.method) ?? 0) - (order.get(b.method) ?? 0));
+  const rows = Object.entries(systems).toSorted(([, a], [, b]) => b.em - a.em || b.f1 - a.f1);
   const [first] = rows;
   if (first === undefined) return '';
   const least = Math.min(...rows.map(([, { n }]) => n));
@@ -79,15 +76,19 @@ function part({ systems, comparisons, run }: TableSummary): string {
     const em = row.intervals.em === null ? points(row.em) : `${points(row.em)} [${row.intervals.em.slice(1).map(points).join(', ')}]`;
     const cost = [row.llmCalls.toFixed(1), `${Math.round(row.promptTokens).toLocaleString('en')}${row.cachedTokens === null ? '' : `, ${Math.round(row.cachedTokens * 100)} %`}`, row.searches.toFixed(1)];
     const name = `\`${label}\`${most > least ? ` (n ${row.n})` : ''}${row.failed === 0 ? '' : `, ${row.failed} failed`}`;
-    return `| ${[name, em, points(row.f1), points(row.acc), points(row.supportRecall), points(row.quoteValidity), ...cost, ...(base === null ? [] : [versus(label)])].join(' | ')} |`;
+    return [name, em, points(row.f1), points(row.acc), points(row.supportRecall), points(row.quoteValidity), ...cost, ...(base === null ? [] : [versus(label)])];
   });
   const head = ['method', 'EM [95 %]', 'F1', 'accuracy', 'support recall', 'quotes verbatim', 'calls', 'prompt tokens, of these cached', 'searches', ...(base === null ? [] : [`EM − \`${base}\` [95 %], p (Holm)`])];
   const model = first[1].llm.replace(/^.*[#:]/, '');
   return [
     `## ${first[1].dataset}, ${model}, ${least === most ? `n ${least}` : `n ${least} to ${most}`}`, '',
     '```sh', run.command, '```', '',
-    `| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`, ...lines, '',
+    ...tableLines(head, lines), '',
   ].join('\n');
+}
+
+function tableLines(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string[] {
+  return [`| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`, ...rows.map((cells) => `| ${cells.join(' | ')} |`)];
 }
 
 /** A share without its leading zero, as the other tables of results write it. */

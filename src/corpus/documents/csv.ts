@@ -1,5 +1,5 @@
 /** Tables of text: each row becomes a line that names its columns, so that a row can be found and quoted by itself. */
-import { csvRows } from '../../csv.ts';
+import { csvRows, isFilled } from '../../csv.ts';
 import type { DocumentReader } from './reader.ts';
 import { decodeText } from './text.ts';
 
@@ -9,7 +9,7 @@ export const csvReader: DocumentReader = {
   type: 'text',
   accepts: (name, mime) => /\.(?:csv|tsv|tab)$/.test(name) || mime === 'text/csv' || mime === 'text/tab-separated-values',
   async read(bytes, name) {
-    const [head = [], ...rows] = csvRows(decodeText(bytes, name), isTabbed(name) ? 'tab' : 'comma').filter((cells) => cells.some((cell) => cell.trim() !== ''));
+    const [head = [], ...rows] = csvRows(decodeText(bytes, name), isTabbed(name) ? 'tab' : 'comma').filter(isFilled);
     const columns = head.map((column) => oneLine(column));
     // A table of one row has no head that could name its cells.
     if (rows.length === 0) return { title: '', sections: [{ heading: '', text: columns.filter((cell) => cell !== '').join('; ') }], pages: null };

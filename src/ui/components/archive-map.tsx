@@ -20,7 +20,7 @@ export function ArchiveMap({ cells }: { readonly cells: readonly ArchiveCell[] }
   return (
     <section class="panel" aria-labelledby="archive-heading" data-testid="archive">
       <h2 id="archive-heading">Kinds of runs</h2>
-      <p class="slot-facts">The best run of each kind, which the worked examples are drawn from. The figure is how likely the right answer was after it, a word part, from 0 to 1.</p>
+      <p class="slot-facts">The best of the kept runs of each kind. The figure is how likely the right answer was after it, a word part, from 0 to 1.</p>
       <div class="table-scroll" role="region" aria-label="Kinds of runs in a table" tabIndex={0}>
         <table class="figures archive-map">
           <thead>

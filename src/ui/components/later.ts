@@ -13,5 +13,5 @@ export const StepEditor = lazy('the editor', async () => (await import('./step-e
 
 /** Rejects where one does not come; it is asked for again when it is drawn. */
 export async function preloadLater(): Promise<void> {
-  for (const part of [LibraryView, MethodPanel, PassageDialog, StatePanel, TableView, StepEditor, LearningView]) await part.preload();
+  for (const part of [LibraryView, MethodPanel, PassageDialog, StatePanel, TableView, TableScore, StepEditor, LearningView]) await part.preload();
 }

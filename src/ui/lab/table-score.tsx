@@ -1,5 +1,5 @@
 /** A table that a run filled against the right one from a file (WideSearch's scores, METHODS §4.9). Loaded when a file is chosen to compare with. */
-import { csvRows } from '../../csv.ts';
+import { csvRows, isFilled } from '../../csv.ts';
 import { scoreAgainst, type Overlap, type PlainTable } from '../../lab/tables.ts';
 import { visibleLine } from '../text/display.ts';
 import { percent, Table } from './table.tsx';
@@ -11,7 +11,7 @@ export interface TableScoreProps {
 }
 
 export function TableScore({ gold, ours }: TableScoreProps) {
-  const [head = [], ...rows] = csvRows(gold).filter((cells) => cells.some((cell) => cell.trim() !== ''));
+  const [head = [], ...rows] = csvRows(gold).filter(isFilled);
   if (head.length === 0 || rows.length === 0) return <p role="alert">That file holds no table: it needs a line of column names and at least one row.</p>;
   const { scores, missing } = scoreAgainst({ head, rows }, ours);
   const parts: readonly (readonly [string, Overlap])[] = [['Cells', scores.item], ['Rows, by their worst cell', scores.row]];

@@ -2,15 +2,15 @@ import { expect, test } from 'vitest';
 import { methodsTable, type TableSummary } from '../../../tools/bench/methods-table.ts';
 
 const system = (method: string, em: number, more: Partial<TableSummary['systems'][string]> = {}): TableSummary['systems'][string] => ({
-  method, dataset: 'toy', llm: 'http:http://127.0.0.1:1/v1#tiny', setting: 'default', corpus: 'c', n: 8, failed: 0, em, f1: em, acc: em, supportRecall: 1, quoteValidity: null, silent: 0,
+  method, dataset: 'toy', llm: 'http:http://127.0.0.1:1/v1#tiny', setting: 'default', n: 8, failed: 0, em, f1: em, acc: em, supportRecall: 1, quoteValidity: null,
   llmCalls: 2.04, promptTokens: 1234.4, cachedTokens: 0.456, searches: 1, intervals: { em: [em, em - 0.125, em + 0.125] }, ...more,
 });
 
 const summary: TableSummary = {
   systems: { rag: system('rag', 0.25, { cachedTokens: null }), foray: system('foray', 0.5), direct: system('direct', 0.25, { f1: 0.3, n: 7, failed: 1 }) },
   comparisons: [
-    { a: 'foray', b: 'rag', n: 8, em: { difference: [0.25, -0.125, 0.5], onlyA: 3, onlyB: 1, mcnemar: 0.625, holm: 1 } },
-    { a: 'foray', b: 'direct', n: 7, em: { difference: null, onlyA: 0, onlyB: 0, mcnemar: 1, holm: 1 } },
+    { a: 'foray', b: 'rag', em: { difference: [0.25, -0.125, 0.5], onlyA: 3, onlyB: 1, mcnemar: 0.625, holm: 1 } },
+    { a: 'foray', b: 'direct', em: { difference: null, onlyA: 0, onlyB: 0, mcnemar: 1, holm: 1 } },
   ],
   run: { command: 'npm run bench -- agent --limit 8' },
 };
@@ -35,7 +35,7 @@ test('without comparisons there is no column for them; a summary without systems
 test('several sets are told all together first: means by questions, and the pairs of all of them', () => {
   const other: TableSummary = {
     ...summary, systems: { rag: system('rag', 0, { n: 4, f1: 0 }), foray: system('foray', 1, { n: 4 }) },
-    comparisons: [{ a: 'foray', b: 'rag', n: 4, em: { difference: [1, 1, 1], onlyA: 4, onlyB: 0, mcnemar: 0.125, holm: 0.125 } }],
+    comparisons: [{ a: 'foray', b: 'rag', em: { difference: [1, 1, 1], onlyA: 4, onlyB: 0, mcnemar: 0.125, holm: 0.125 } }],
   };
   const lines = methodsTable([summary, other]).split('\n');
   expect(lines.slice(0, 7)).toEqual([
